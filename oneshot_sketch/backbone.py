@@ -1,0 +1,203 @@
+"""Any InstructPix2Pix checkpoint, frozen: encode, noise, predict."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.models.attention_processor import AttnProcessor
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_instruct_pix2pix import (
+    StableDiffusionInstructPix2PixPipeline,
+)
+from safetensors import SafetensorError
+from torch import Tensor
+
+from oneshot_sketch.attributes import ATTRIBUTES
+from oneshot_sketch.errors import InputError
+
+MINI = Path(__file__).parent / "mini"
+DEFAULT_CLIP = "openai/clip-vit-large-patch14"
+
+
+def locate(name: str | Path) -> str:
+    """ "mini" → the folder of the embedded backbone; anything else unchanged."""
+    return str(MINI) if str(name) == "mini" else str(name)
+
+
+@contextmanager
+def one_sentence(name: str | Path) -> Iterator[None]:
+    """Turn whatever diffusers raises for an unusable checkpoint into an `InputError`."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, AttributeError, ImportError, SafetensorError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        raise InputError(f"{name} could not be loaded as an InstructPix2Pix backbone ({reason}); check the name.") from error
+
+
+def drawing_defaults(name: str | Path) -> dict[str, float]:
+    """Steps and guidance scales that suit a backbone: its folder's drawing.json, or the paper's (20, 7.5, 1.5)."""
+    own = Path(locate(name)) / "drawing.json"
+    found = json.loads(own.read_text()) if own.is_file() else {}
+    return {"num_inference_steps": 20, "guidance_scale": 7.5, "image_guidance_scale": 1.5} | found
+
+
+def check_components(pipe: Any, name: str) -> None:
+    """Refuse what is no InstructPix2Pix: its UNet reads noisy latents and the photo's, and predicts ε or v."""
+    latent, seen = pipe.vae.config.latent_channels, pipe.unet.config.in_channels
+    if seen != 2 * latent:
+        raise InputError(
+            f"{name} is not an InstructPix2Pix backbone: its UNet reads {seen} channels where photo and noise need {2 * latent}; "
+            "choose another checkpoint."
+        )
+    kind = pipe.scheduler.config.prediction_type
+    if kind not in ("epsilon", "v_prediction"):
+        raise InputError(f"{name} predicts {kind!r}; only epsilon and v_prediction backbones are supported.")
+
+
+def fingerprint(unet: torch.nn.Module, text_encoder: torch.nn.Module) -> str:
+    """Sixteen hex digits of SHA-256 over weight signs, which no change of precision alters."""
+    digest = hashlib.sha256()
+    for module in (unet, text_encoder):
+        weights = {name.replace(".base_layer", ""): p for name, p in module.named_parameters() if "lora_" not in name}
+        names = sorted(weights)
+        for name in (names[0], names[len(names) // 2], names[-1]):
+            digest.update(f"{name}{tuple(weights[name].shape)}".encode())
+            digest.update(torch.signbit(weights[name].detach().cpu()).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+class FrozenInstructPix2Pix:
+    """The networks of an InstructPix2Pix checkpoint, without gradients of their own.
+
+    Gradients reach the instruction through `predict`; no weight ever receives one.
+
+    Args:
+        pipe: a loaded `StableDiffusionInstructPix2PixPipeline` (or subclass); its modules are frozen in place.
+        name: id for records.
+        clip: what `load_clip` should load for the edit direction.
+    """
+
+    def __init__(self, pipe: StableDiffusionInstructPix2PixPipeline, name: str, clip: str = DEFAULT_CLIP) -> None:
+        check_components(pipe, name)
+        self.name, self.clip = name, clip
+        self.drawing = drawing_defaults(name)
+        self.vae: Any = pipe.vae
+        self.unet: Any = pipe.unet
+        self.text_encoder: Any = pipe.text_encoder
+        self.tokenizer: Any = pipe.tokenizer
+        for module in (self.vae, self.unet, self.text_encoder):
+            module.requires_grad_(False).eval()
+        if self.device.type == "cpu":
+            self.unet.set_attn_processor(AttnProcessor())  # SDPA's backward is slow there
+        scheduler: Any = pipe.scheduler
+        self.prediction_type: str = scheduler.config.prediction_type
+        self.alphas_cumprod: Tensor = scheduler.alphas_cumprod.float().to(self.device)
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path = "mini", *, device: str | torch.device | None = None, dtype: torch.dtype | None = None, **kwargs: Any
+    ) -> FrozenInstructPix2Pix:
+        """Load "mini", a folder or a Hub id.
+
+        Args:
+            device: default CUDA, then CPU.
+            dtype: of the frozen weights; default bfloat16 on CUDA, float32 on CPU.
+            **kwargs: `revision`, `variant`, `token`, `cache_dir`, `local_files_only` as in diffusers.
+
+        Raises:
+            InputError: not found, damaged, or not an InstructPix2Pix.
+        """
+        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        dtype = dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)
+        with one_sentence(name):
+            pipe = StableDiffusionInstructPix2PixPipeline.from_pretrained(
+                locate(name), dtype=dtype, safety_checker=None, requires_safety_checker=False, **kwargs
+            )
+        return cls.from_pipeline(pipe.to(device), str(name))
+
+    @classmethod
+    def from_pipeline(cls, pipe: StableDiffusionInstructPix2PixPipeline, name: str) -> FrozenInstructPix2Pix:
+        """Share the networks of a loaded pipeline; the CLIP is the one in the folder `name`, or ViT-L/14."""
+        own_clip = Path(locate(name)) / "clip"
+        return cls(pipe, name, str(own_clip) if own_clip.is_dir() else DEFAULT_CLIP)
+
+    @property
+    def device(self) -> torch.device:
+        return self.unet.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.unet.dtype
+
+    @property
+    def resolution(self) -> int:
+        """Side in pixels of the square images the UNet was trained on."""
+        return self.unet.config.sample_size * 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    @property
+    def num_timesteps(self) -> int:
+        return len(self.alphas_cumprod)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint(self.unet, self.text_encoder)
+
+    @cached_property
+    def knows_attributes(self) -> bool:
+        """Whether the words of `attributes` are single tokens here, as they are where they were taught."""
+        return all(len(self.tokenizer.tokenize(word)) == 1 for word in ATTRIBUTES)
+
+    @torch.no_grad()
+    def encode_photo(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) float32 in [-1, 1] → z_p (B, C, H/8, W/8) float32, the posterior's mode, not scaled."""
+        encoded = self.vae.encode(images.to(self.device, self.vae.dtype))
+        if hasattr(encoded, "latent_dist"):
+            posterior: DiagonalGaussianDistribution = encoded.latent_dist
+            return posterior.mode().float()
+        return encoded.latents.float()
+
+    def encode_sketch(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) float32 in [-1, 1] → z_s, scaled by the autoencoder's `scaling_factor`."""
+        return self.encode_photo(images) * self.vae.config.scaling_factor
+
+    @torch.no_grad()
+    def encode_text(self, texts: list[str]) -> Tensor:
+        """Prompts → (B, L, d) float32, the text encoder's last hidden state after its final norm."""
+        ids = self.tokenizer(
+            texts, padding="max_length", max_length=self.tokenizer.model_max_length, truncation=True, return_tensors="pt"
+        ).input_ids
+        mask = None
+        if getattr(self.text_encoder.config, "use_attention_mask", False):
+            mask = torch.ones_like(ids, device=self.device)
+        return self.text_encoder(ids.to(self.device), attention_mask=mask)[0].float()
+
+    def content_length(self, text: str) -> int:
+        """Number of tokens between BOS and EOS, after truncation."""
+        ids = self.tokenizer(text, truncation=True, max_length=self.tokenizer.model_max_length).input_ids
+        return len(ids) - 2
+
+    def add_noise(self, z: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """z_t = √ᾱ_t z + √(1 − ᾱ_t) ε, from `alphas_cumprod` itself; t (B,) int64."""
+        a = self.alphas_cumprod[t].view(-1, 1, 1, 1)
+        return a.sqrt() * z + (1 - a).sqrt() * noise
+
+    def target(self, z: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """What `predict` should return: ε, or v = √ᾱ_t ε − √(1 − ᾱ_t) z."""
+        if self.prediction_type == "epsilon":
+            return noise
+        a = self.alphas_cumprod[t].view(-1, 1, 1, 1)
+        return a.sqrt() * noise - (1 - a).sqrt() * z
+
+    def predict(self, z_t: Tensor, t: Tensor, rows: Tensor, z_p: Tensor) -> Tensor:
+        """The UNet's output (B, C, h, w) float32 for noisy latents, timesteps, (B, L, d) rows and photo latents."""
+        x = torch.cat([z_t, z_p], dim=1).to(self.dtype)
+        return self.unet(x, t, encoder_hidden_states=rows.to(self.dtype), return_dict=False)[0].float()

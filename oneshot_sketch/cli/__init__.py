@@ -1,0 +1,1 @@
+"""`oneshot-sketch`: parses and calls, no more."""

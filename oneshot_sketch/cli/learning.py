@@ -1,0 +1,81 @@
+"""What `learn` and `quickstart` share: learn, draw the pair again as a preview, save."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from oneshot_sketch.backbone import FrozenInstructPix2Pix
+from oneshot_sketch.contact_sheet import contact_sheet
+from oneshot_sketch.errors import InputError
+from oneshot_sketch.images import save_png
+from oneshot_sketch.learners.config import InstructionLearnerConfig
+from oneshot_sketch.learners.instruction import InstructionLearner, LearningState
+from oneshot_sketch.pair import PhotoSketchPair
+from oneshot_sketch.pipelines.one_shot_sketch import OneShotSketchPipeline
+
+
+def open_pairs(photos: Sequence[Path], sketches: Sequence[Path], style: str | None, licence: str | None) -> list[PhotoSketchPair]:
+    pairs = []
+    for photo, sketch in zip(photos, sketches, strict=True):
+        try:
+            pairs.append(PhotoSketchPair.open(photo, sketch, style=style, licence=licence))
+        except InputError as error:
+            raise error if str(photo) in str(error) or str(sketch) in str(error) else InputError(f"{photo}, {sketch}: {error}") from None
+    return pairs
+
+
+def load_backbone(name: str, device: str | None) -> OneShotSketchPipeline:
+    """One copy of the networks, on the asked device, for learning and for drawing."""
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
+    pipe = OneShotSketchPipeline.from_pretrained(name, dtype=dtype)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe.to(place)
+
+
+def learn_and_save(
+    pairs: list[PhotoSketchPair],
+    config: InstructionLearnerConfig,
+    backbone: str,
+    output: Path,
+    *,
+    device: str | None = None,
+    preview_steps: int = 0,
+) -> OneShotSketchPipeline:
+    """Learn to `output`, through a checkpoint folder beside it that is gone at the end; returns the loaded pipeline."""
+    pipe = load_backbone(backbone, device)
+    learner = InstructionLearner(FrozenInstructPix2Pix.from_pipeline(pipe, backbone), config)
+    checkpoint = output.with_name(f"{output.name}.checkpoint")
+
+    def draw(state: LearningState) -> None:
+        if preview_steps and state.step % preview_steps == 0:
+            path = output.with_name(f"{output.name}.previews") / f"step_{state.step:06d}.png"
+            pipe.load_instruction(state.instruction())
+            save_png(preview(pipe, pairs), path)
+            pipe.unload_instruction()
+
+    start = time.monotonic()
+    instruction = learner.learn(pairs, checkpoint=checkpoint, callback=draw)
+    seconds = time.monotonic() - start
+    pipe.load_instruction(instruction, name=output.name)
+    instruction.save_pretrained(output, preview=preview(pipe, pairs))
+    shutil.rmtree(checkpoint, ignore_errors=True)
+    losses = instruction.record.losses
+    print(
+        f"Learned in {seconds:.0f} s: reconstruction {losses['reconstruction at the start']:.4f} → "
+        f"{losses['reconstruction kept']:.4f}, edit cosine {losses['edit_cosine at the start']:+.3f} → "
+        f"{losses['edit_cosine kept']:+.3f}. Saved in {output}"
+    )
+    return pipe
+
+
+def preview(pipe: OneShotSketchPipeline, pairs: Sequence[PhotoSketchPair]):  # noqa: ANN201
+    """Photo, the artist's sketch and ours, for up to four pairs."""
+    shown = pairs[:4]
+    drawn = [pipe(image=pair.photo, generator=torch.Generator().manual_seed(0)).images[0] for pair in shown]
+    return contact_sheet({"photo": [p.photo for p in shown], "artist": [p.sketch for p in shown], "learned": drawn})

@@ -1,0 +1,131 @@
+"""Settings of instruction learning, and the presets worth a name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+from oneshot_sketch.errors import InputError
+from oneshot_sketch.losses.edit_direction import Pooling
+from oneshot_sketch.losses.reconstruction import Weighting
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstructionLearnerConfig:
+    """How to learn an instruction.
+
+    Attributes:
+        steps: optimiser steps.
+        learning_rate: of AdamW, reached after `warmup` steps, then a cosine down to a tenth if `schedule` is "cosine".
+        weight_decay: of AdamW.
+        draws: (timestep, noise) draws a step.
+        timesteps: "stratified" puts one draw in each of `draws` equal parts of the schedule; "uniform" is the paper's;
+            "permute" visits each timestep once before any twice (VISII).
+        fixed_noise: one noise per timestep, drawn once (VISII), instead of fresh noise.
+        train_guidance: text and image scale of guidance inside the loss (VISII: 7.5 and 1.5); None is off.
+        weighting: of the squared error; "uniform" is in the network's own output (ε or v).
+        rows: how many rows after BOS are free; None frees the content tokens of the initial text, as VISII does.
+        init: "describe" starts from the measured look of the sketch where the backbone was taught those words (`mini`),
+            and from `text` elsewhere; "text", "pez" and "noise" are what they say.
+        text: the initial prompt.
+        augmentations: views of each pair (crops, flips), the first being the pair itself; encoded once.
+        reconstruction_weight, edit_weight: λ_rec and λ_edit (Eq. 6).
+        edit_pooling: rows averaged before the text projection.
+        edit_clamp: cosine above which the edit loss is flat.
+        ema_decay: of the averaged embedding that is judged and kept; 0 keeps the raw one.
+        select_every: steps between evaluations on the fixed grid; the best is kept. 0 keeps the last.
+        grid: size of that grid of (timestep, noise).
+        resolution: side of the square the pair is fitted to (its shape is kept); None takes the backbone's own.
+        gradient_checkpointing: less memory, one more forward pass.
+        clip: CLIP for the edit direction, see `load_clip`; None takes the backbone's.
+        pez_clip: CLIP for hard prompts.
+        seed: of every random draw.
+    """
+
+    steps: int = 100
+    learning_rate: float = 2e-2
+    weight_decay: float = 0.0
+    warmup: int = 10
+    schedule: Literal["cosine", "constant"] = "cosine"
+    draws: int = 8
+    timesteps: Literal["stratified", "uniform", "permute"] = "stratified"
+    fixed_noise: bool = False
+    train_guidance: tuple[float, float] | None = None
+    weighting: Weighting = "uniform"
+    rows: int | None = 24
+    init: Literal["describe", "text", "pez", "noise"] = "describe"
+    text: str = "turn it into a pencil sketch"
+    augmentations: int = 16
+    reconstruction_weight: float = 4.0
+    edit_weight: float = 0.1
+    edit_pooling: Pooling = "ins"
+    edit_clamp: float | None = None
+    ema_decay: float = 0.9
+    select_every: int = 25
+    grid: int = 16
+    resolution: int | None = None
+    gradient_checkpointing: bool = False
+    clip: str | None = None
+    pez_clip: str = "open_clip:ViT-H-14/laion2b_s32b_b79k"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        positive = ("steps", "learning_rate", "draws", "augmentations", "grid")
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be above 0.")
+        for name in ("weight_decay", "warmup", "reconstruction_weight", "edit_weight", "select_every", "seed"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} is {getattr(self, name)}; it must not be negative.")
+        if not 0 <= self.ema_decay < 1:
+            raise InputError(f"ema_decay is {self.ema_decay}; it must be in [0, 1).")
+        if self.rows is not None and self.rows < 1:
+            raise InputError(f"rows is {self.rows}; at least one row must be free.")
+        if self.resolution is not None and self.resolution < 32:
+            raise InputError(f"resolution is {self.resolution}; it must be at least 32 pixels.")
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> InstructionLearnerConfig:
+        """A preset by name, with changes.
+
+        default: measured on `mini` (see docs/benchmarks.md).
+        paper: 12,000 single draws at 1e-3, λ 4 and 0.1, started from a hard prompt (arXiv 2506.15312, sec. 4.1).
+        visii: one pass over 1,000 timesteps with fixed noise and guidance in the loss (Nguyen et al. 2023, its code).
+        """
+        if name not in PRESETS:
+            raise InputError(f"there is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(set(changes) - known):
+            raise InputError(f"{unknown[0]!r} is no setting of instruction learning; see InstructionLearnerConfig.")
+        return replace(PRESETS[name], **changes)
+
+
+_PAPER = InstructionLearnerConfig(
+    steps=12_000,
+    learning_rate=1e-3,
+    warmup=0,
+    schedule="constant",
+    draws=1,
+    timesteps="uniform",
+    weighting="epsilon",
+    rows=None,
+    init="pez",
+    augmentations=1,
+    ema_decay=0.0,
+    select_every=500,
+)
+PRESETS = {
+    "default": InstructionLearnerConfig(),
+    "paper": _PAPER,
+    "visii": replace(
+        _PAPER,
+        steps=1000,
+        weight_decay=1e-2,
+        timesteps="permute",
+        fixed_noise=True,
+        train_guidance=(7.5, 1.5),
+        edit_pooling="all",
+        edit_clamp=0.5,
+        select_every=100,
+    ),
+}

@@ -1,0 +1,1 @@
+"""Weights and an image → an image. Pipelines never import learners."""

@@ -1,0 +1,363 @@
+"""Photos → sketches, in the hand of a learned instruction."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from diffusers.models.attention_processor import AttnProcessor2_0
+from diffusers.pipelines.stable_diffusion.pipeline_output import StableDiffusionPipelineOutput
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_instruct_pix2pix import (
+    StableDiffusionInstructPix2PixPipeline,
+)
+from PIL import Image
+from torch import Tensor
+
+from oneshot_sketch.backbone import check_components, drawing_defaults, fingerprint, locate, one_sentence
+from oneshot_sketch.errors import InputError
+from oneshot_sketch.images import ImageLike, fitted_size, save_png, to_pil, to_rgb
+from oneshot_sketch.learned_instruction import LearnedInstruction
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class OneShotSketchOutput(StableDiffusionPipelineOutput):
+    """Sketches and how they were drawn.
+
+    Attributes:
+        images: `PIL.Image` list, or an array or tensor as `output_type` asked.
+        nsfw_content_detected: as in diffusers.
+        settings: the arguments that made them, JSON-ready.
+    """
+
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, path: str | Path, index: int = 0) -> None:
+        """Write one of the images as PNG, with `settings` in its text chunk `oneshot_sketch`."""
+        save_png(self.images[index], path, {"oneshot_sketch": json.dumps(self.settings)})  # type: ignore[arg-type]
+
+
+class _GivenEmbeds(list[Tensor]):
+    """IP-adapter embeddings on their way through an argument that upstream tests for images only."""
+
+
+class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
+    """`StableDiffusionInstructPix2PixPipeline` that draws by learned instructions.
+
+    Any InstructPix2Pix checkpoint loads unchanged; LoRA, textual inversion, IP-adapter, offloading, callbacks and
+    schedulers work as they do upstream. With an instruction and no text, the stock pipeline given
+    `prompt_embeds=instruction.embeddings[None]` draws the identical image.
+    """
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path = "mini", **kwargs: Any) -> OneShotSketchPipeline:
+        """Load "mini", a folder or a Hub id, with diffusers' own keyword arguments.
+
+        Raises:
+            InputError: not found, damaged, or not an InstructPix2Pix.
+        """
+        with one_sentence(name):
+            pipe = super().from_pretrained(locate(name), **kwargs)
+        check_components(pipe, str(name))
+        pipe._name = str(name)
+        return pipe
+
+    # ── instructions ──
+
+    @property
+    def instructions(self) -> dict[str, LearnedInstruction]:
+        """The loaded instructions by name."""
+        return self.__dict__.setdefault("_instructions", {})
+
+    @property
+    def instruction(self) -> LearnedInstruction | None:
+        """The one that draws: the active one, or the blend of the active ones."""
+        active: list[tuple[str, float]] = self.__dict__.get("_active", [])
+        if not active:
+            return None
+        (name, total), *others = active
+        mixed = self.instructions[name]
+        for name, weight in others:
+            total += weight
+            mixed = mixed.blend(self.instructions[name], weight / total)
+        return mixed
+
+    def load_instruction(
+        self, instruction: LearnedInstruction | str | Path, name: str | None = None, **kwargs: Any
+    ) -> OneShotSketchPipeline:
+        """Load an instruction and draw by it.
+
+        Args:
+            instruction: a folder, a Hub id or the object itself.
+            name: to call it by, default the folder's or repository's last part, or "default".
+            **kwargs: `revision`, `token`, `cache_dir`, `local_files_only` of `LearnedInstruction.from_pretrained`.
+
+        Raises:
+            InputError: not an instruction, or one learned on another backbone.
+        """
+        if not isinstance(instruction, LearnedInstruction):
+            name = name or Path(str(instruction)).name
+            instruction = LearnedInstruction.from_pretrained(instruction, **kwargs)
+        self._check_fit(instruction)
+        name = name or "default"
+        self.instructions[name] = instruction
+        self.set_instruction(name)
+        return self
+
+    def set_instruction(self, names: str | Sequence[str], weights: Sequence[float] | None = None) -> None:
+        """Draw by one loaded instruction, or by several blended with `weights` (default equal)."""
+        names = [names] if isinstance(names, str) else list(names)
+        weights = [1.0] * len(names) if weights is None else list(weights)
+        if missing := [name for name in names if name not in self.instructions]:
+            raise InputError(f"no instruction {missing[0]!r} is loaded; loaded are: {', '.join(self.instructions) or 'none'}.")
+        if not names or len(weights) != len(names) or min(weights) < 0 or sum(weights) <= 0:
+            raise InputError("instructions need one weight each, not negative and not all zero.")
+        self._active = [(n, w) for n, w in zip(names, weights, strict=True) if w > 0]
+
+    def unload_instruction(self, name: str | None = None) -> None:
+        """Forget one instruction, or all; without any, the pipeline is as it was loaded."""
+        if name is not None and name not in self.instructions:
+            raise InputError(f"no instruction {name!r} is loaded; loaded are: {', '.join(self.instructions) or 'none'}.")
+        for gone in [name] if name is not None else list(self.instructions):
+            del self.instructions[gone]
+        self._active = [(n, w) for n, w in self.__dict__.get("_active", []) if n in self.instructions]
+
+    def _check_fit(self, instruction: LearnedInstruction) -> None:
+        length, width = instruction.embeddings.shape
+        made_for = instruction.record.backbone
+        if width != self.text_encoder.config.hidden_size or length != self.tokenizer.model_max_length:
+            raise InputError(
+                f"the instruction was learned on {made_for} ({length}×{width}) and does not fit this backbone "
+                f"({self.tokenizer.model_max_length}×{self.text_encoder.config.hidden_size}); load {made_for}."
+            )
+        if instruction.record.fingerprint and instruction.record.fingerprint != fingerprint(self.unet, self.text_encoder):
+            raise InputError(f"the instruction was learned on other weights ({made_for}); load that backbone or learn it again.")
+
+    # ── drawing ──
+
+    @property
+    def do_classifier_free_guidance(self) -> bool:
+        """Upstream turns all guidance off when the text scale is 1; here an image scale above 1 still counts."""
+        return self.guidance_scale != 1 or self.image_guidance_scale != 1
+
+    @torch.no_grad()
+    def __call__(  # type: ignore[override]
+        self,
+        prompt: str | list[str] | None = None,
+        image: ImageLike | Sequence[ImageLike] | None = None,
+        *,
+        text: str | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        image_guidance_scale: float | None = None,
+        instruction_scale: float = 1.0,
+        text_layout: Literal["compact", "visii"] = "compact",
+        resolution: int | Literal["native", "photo"] = "native",
+        negative_prompt: str | list[str] | None = None,
+        num_images_per_prompt: int = 1,
+        eta: float = 0.0,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        latents: Tensor | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        ip_adapter_image: Any = None,
+        ip_adapter_image_embeds: list[Tensor] | None = None,
+        output_type: Literal["pil", "np", "pt", "latent"] = "pil",
+        return_dict: bool = True,
+        callback_on_step_end: Callable[..., Any] | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        cross_attention_kwargs: dict[str, Any] | None = None,
+    ) -> OneShotSketchOutput | tuple[Any, Any]:
+        """Sketch photos.
+
+        Args:
+            prompt: a plain-text instruction, instead of the learned one.
+            image: a photo or several of one shape; anything `images.to_rgb` reads, or a (B, 3, H, W) tensor in [0, 1]
+                or [-1, 1].
+            text: joined with the learned instruction (the paper's `<optional>`, Eq. 7).
+            num_inference_steps, guidance_scale, image_guidance_scale: default the instruction's or backbone's own.
+            instruction_scale: see `LearnedInstruction.strength`.
+            text_layout: see `LearnedInstruction.with_text`.
+            resolution: "native" fits each photo, shape kept, to the pixels the backbone was trained on; "photo" leaves
+                its size, to a multiple of 8; a number is the side of a square of as many pixels.
+            generator: one, or one for each image drawn.
+
+            The others are diffusers'.
+
+        Returns:
+            `OneShotSketchOutput`; image k of photo i is at i · num_images_per_prompt + k.
+
+        Raises:
+            InputError: no photo, no instruction, or an argument out of range.
+        """
+        photos = self._photos(image, resolution)
+        instruction = self._chosen(prompt, text, prompt_embeds)
+        defaults = {**drawing_defaults(self.__dict__.get("_name", "")), **(instruction.record.drawing if instruction else {})}
+        steps = int(_default(num_inference_steps, defaults["num_inference_steps"]))
+        text_scale = float(_default(guidance_scale, defaults["guidance_scale"]))
+        image_scale = float(_default(image_guidance_scale, defaults["image_guidance_scale"]))
+        if steps < 1:
+            raise InputError(f"num_inference_steps is {steps}; at least one step is needed.")
+        if image_scale < 1 or text_scale < 0:
+            raise InputError(
+                f"guidance_scale is {text_scale} and image_guidance_scale {image_scale}; the first must not be negative and the "
+                "second at least 1."
+            )
+        if num_images_per_prompt < 1:
+            raise InputError(f"num_images_per_prompt is {num_images_per_prompt}; it must be at least 1.")
+
+        if instruction is not None:
+            prompt_embeds, negative_prompt_embeds = self._embeddings(instruction.strength(instruction_scale), text, text_layout, negative_prompt)
+        if prompt_embeds is None:
+            prompts = [prompt] * len(photos) if isinstance(prompt, str) else prompt or []
+            prompt = [p for p in self._matched(prompts, len(photos), "prompts") for _ in range(num_images_per_prompt)]
+            if isinstance(negative_prompt, str):
+                negative_prompt = [negative_prompt] * len(prompt)
+            elif negative_prompt is not None:
+                each = self._matched(negative_prompt, len(photos), "negative prompts")
+                negative_prompt = [p for p in each for _ in range(num_images_per_prompt)]
+        else:
+            negative_prompt = None
+            prompt_embeds = self._spread(prompt_embeds, len(photos), num_images_per_prompt)
+            if negative_prompt_embeds is None:
+                negative_prompt_embeds = self._rows("")[None]
+            negative_prompt_embeds = self._spread(negative_prompt_embeds, len(photos), num_images_per_prompt)
+        if ip_adapter_image_embeds is not None and ip_adapter_image is None:
+            ip_adapter_image, ip_adapter_image_embeds = _GivenEmbeds(ip_adapter_image_embeds), None
+
+        settings = {
+            "backbone": self.__dict__.get("_name", ""),
+            "instruction": [name for name, _ in self.__dict__.get("_active", [])] if instruction else None,
+            "prompt": prompt if prompt_embeds is None else None,
+            "text": text,
+            "num_inference_steps": steps,
+            "guidance_scale": text_scale,
+            "image_guidance_scale": image_scale,
+            "instruction_scale": instruction_scale,
+            "scheduler": type(self.scheduler).__name__,
+            "size": list(photos[0].size),
+            "seed": _seeds(generator),
+        }
+        images, unsafe = super().__call__(
+            prompt=prompt if prompt_embeds is None else None,
+            image=[photo for photo in photos for _ in range(num_images_per_prompt)],
+            num_inference_steps=steps,
+            guidance_scale=text_scale,
+            image_guidance_scale=image_scale,
+            negative_prompt=negative_prompt,
+            eta=eta,
+            generator=generator,
+            latents=latents,
+            prompt_embeds=prompt_embeds,
+            negative_prompt_embeds=negative_prompt_embeds,
+            ip_adapter_image=ip_adapter_image,
+            ip_adapter_image_embeds=ip_adapter_image_embeds,
+            output_type=output_type,
+            return_dict=False,
+            callback_on_step_end=callback_on_step_end,
+            callback_on_step_end_tensor_inputs=list(callback_on_step_end_tensor_inputs),
+            cross_attention_kwargs=cross_attention_kwargs,
+        )
+        if not return_dict:
+            return images, unsafe
+        return OneShotSketchOutput(images=images, nsfw_content_detected=unsafe, settings=settings)
+
+    def prepare_ip_adapter_image_embeds(self, ip_adapter_image: Any, ip_adapter_image_embeds: Any, *args: Any) -> Any:
+        if isinstance(ip_adapter_image, _GivenEmbeds):
+            ip_adapter_image, ip_adapter_image_embeds = None, list(ip_adapter_image)
+        return super().prepare_ip_adapter_image_embeds(ip_adapter_image, ip_adapter_image_embeds, *args)
+
+    def enable_xformers_memory_efficient_attention(self, attention_op: Callable[..., Any] | None = None) -> None:
+        """xformers where it works; elsewhere one warning, and PyTorch's own attention, which is as fast."""
+        try:
+            super().enable_xformers_memory_efficient_attention(attention_op)
+        except Exception as error:
+            reason = str(error).strip().split("\n")[0]
+            logger.warning("xformers is not usable here (%s); using PyTorch's scaled_dot_product_attention.", reason)
+            self.unet.set_attn_processor(AttnProcessor2_0())
+
+    def _photos(self, image: ImageLike | Sequence[ImageLike] | None, resolution: int | str) -> list[Image.Image]:
+        """Upright RGB photos of one size, fitted to `resolution`."""
+        if image is None or (isinstance(image, list | tuple) and not image):
+            raise InputError("there is no photo to sketch; pass image=.")
+        if isinstance(image, Tensor):
+            if image.ndim not in (3, 4) or image.shape[-3] != 3:
+                raise InputError(f"an image tensor must be (B, 3, H, W), not {tuple(image.shape)}; latents are not photos.")
+            batch = image if image.ndim == 4 else image[None]
+            photos = to_pil(batch if batch.min() < 0 else batch * 2 - 1)
+        elif isinstance(image, Image.Image | np.ndarray):
+            array_batch = isinstance(image, np.ndarray) and image.ndim == 4
+            photos = [to_rgb(one) for one in image] if array_batch else [to_rgb(image)]  # type: ignore[union-attr]
+        else:
+            photos = [to_rgb(one) for one in image]
+        side = self.unet.config.sample_size * self.vae_scale_factor if resolution == "native" else resolution
+        sizes = set()
+        for i, photo in enumerate(photos):
+            pixels = (photo.width * photo.height) ** 0.5 if side == "photo" else side
+            if not isinstance(pixels, int | float) or pixels < 2 * self.vae_scale_factor:
+                raise InputError(f'resolution is {resolution!r}; give "native", "photo" or a number of pixels from 16 up.')
+            size = fitted_size(photo.size, pixels, self.vae_scale_factor)
+            sizes.add(size)
+            photos[i] = photo if photo.size == size else photo.resize(size, Image.Resampling.LANCZOS)
+        if len(sizes) > 1:
+            raise InputError("the photos differ in shape; sketch those of one shape together, or one at a time.")
+        return photos
+
+    def _chosen(self, prompt: Any, text: str | None, prompt_embeds: Tensor | None) -> LearnedInstruction | None:
+        if prompt is not None and text is not None:
+            raise InputError("text is joined with a learned instruction and prompt replaces it; give one of the two.")
+        if prompt is not None or prompt_embeds is not None:
+            return None
+        instruction = self.instruction
+        if instruction is None:
+            raise InputError("there is nothing to draw by; load_instruction() first, or pass prompt=.")
+        return instruction
+
+    def _embeddings(
+        self, instruction: LearnedInstruction, text: str | None, layout: Literal["compact", "visii"], negative: str | list[str] | None
+    ) -> tuple[Tensor, Tensor]:
+        """(1, L, d) rows to attend to, and those of the empty prompt."""
+        rows = instruction.embeddings
+        if text:
+            ids = self.tokenizer(text).input_ids
+            room = self.tokenizer.model_max_length
+            if len(ids) > room:
+                logger.warning("The text has %d tokens, more than the %d the backbone reads; its end is dropped.", len(ids), room)
+            rows = instruction.with_text(self._rows(text), min(len(ids), room) - 1, layout)
+        if isinstance(negative, list):
+            raise InputError("with a learned instruction, give one negative_prompt for all photos.")
+        return rows[None], self._rows(negative or "")[None]
+
+    def _rows(self, text: str) -> Tensor:
+        return self._encode_prompt(text, self._execution_device, 1, False)[0]
+
+    def _spread(self, embeds: Tensor, photos: int, copies: int) -> Tensor:
+        """(1 or photos, L, d) → (photos · copies, L, d), each photo's copies together."""
+        embeds = embeds.to(self._execution_device, self.unet.dtype)
+        if len(embeds) not in (1, photos):
+            raise InputError(f"there are {len(embeds)} prompt embeddings for {photos} photos; give one, or one each.")
+        return embeds.expand(photos, -1, -1).repeat_interleave(copies, 0)
+
+    def _matched(self, items: list[str], photos: int, what: str) -> list[str]:
+        if len(items) == 1:
+            return items * photos
+        if len(items) != photos:
+            raise InputError(f"there are {len(items)} {what} for {photos} photos; give one, or one each.")
+        return items
+
+
+def _default(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value
+
+
+def _seeds(generator: torch.Generator | list[torch.Generator] | None) -> int | list[int] | None:
+    if generator is None:
+        return None
+    return generator.initial_seed() if isinstance(generator, torch.Generator) else [g.initial_seed() for g in generator]

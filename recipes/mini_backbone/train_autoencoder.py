@@ -1,0 +1,79 @@
+"""Shards → the patch autoencoder (step 3 of the embedded backbone): components by algebra, decoder in minutes.
+
+    python recipes/mini_backbone/train_autoencoder.py --run runs/mini --minutes 4
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+from triples import to_tensor
+
+from oneshot_sketch.models.patch_autoencoder import PatchAutoencoder
+
+BATCH = 32
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True, help="folder with triples/")
+    parser.add_argument("--minutes", type=float, default=4)
+    args = parser.parse_args()
+    torch.manual_seed(0)
+
+    photos = np.load(args.run / "triples/000.photos.npy", mmap_mode="r")
+    drawings = np.load(args.run / "triples/000.drawings.npy", mmap_mode="r")
+    model = PatchAutoencoder()
+    share = model.fit_components(torch.cat([_drawings(drawings[:1500]), to_tensor(np.asarray(photos[:500]))]))
+    print(f"{len(share)} components keep {share.sum():.4f} of the luma variance")
+
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.analysis.requires_grad_(False)
+    model.synthesis.requires_grad_(False)
+    optimiser = torch.optim.AdamW(model.refine.parameters(), lr=1.2e-3, betas=(0.9, 0.98), fused=True)
+    start, bar = time.monotonic(), tqdm(desc="decoder")
+    while (done := (time.monotonic() - start) / (60 * args.minutes)) < 1:
+        for group in optimiser.param_groups:
+            group["lr"] = 1.2e-3 * min(1, (bar.n + 1) / 50) * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * done)))
+        i = np.random.default_rng(bar.n).integers(0, len(drawings) - 200, BATCH)
+        target = torch.cat([_drawings(drawings[i[8:]]), _luma(to_tensor(photos[i[:8]]))])
+        loss = _loss(model, target)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.refine.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        bar.update()
+        if bar.n % 50 == 0:
+            bar.set_postfix(loss=f"{loss.item():.4f}")
+    with torch.no_grad():
+        print(f"held-out loss {_loss(model, _drawings(drawings[-200:])):.4f} after {bar.n} steps")
+    model.save_pretrained(args.run / "vae")
+
+
+def _drawings(images: np.ndarray) -> torch.Tensor:
+    return to_tensor(np.asarray(images)).expand(-1, 3, -1, -1)
+
+
+def _luma(photos: torch.Tensor) -> torch.Tensor:
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    return (photos * weights).sum(1, keepdim=True).expand(-1, 3, -1, -1)
+
+
+def _loss(model: PatchAutoencoder, target: torch.Tensor) -> torch.Tensor:
+    """L1 plus half the L1 of gradients, with a little noise on the latents for robustness to the sampler's errors."""
+    with torch.no_grad():
+        z = model.analysis(target)
+        z = z + 0.15 * torch.rand(len(z), 1, 1, 1) * torch.randn_like(z)
+    error = model.decode(z.contiguous(memory_format=torch.channels_last)).sample[:, :1] - target[:, :1]
+    across, down = error.diff(dim=-1), error.diff(dim=-2)
+    return error.abs().mean() + 0.5 * (across.abs().mean() + down.abs().mean())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""Latents and captions → UNet and text encoder of `mini` (step 4 of the embedded backbone).
+
+    python recipes/mini_backbone/train_backbone.py --run runs/mini --minutes 120            # constant rate; stop and rerun at will
+    python recipes/mini_backbone/train_backbone.py --run runs/mini --decay-minutes 25       # from the same state, rate → 0
+
+Warm-up, constant rate, then decay: the state before decay is kept, so that a later edition continues from it.
+Every batch is a function of (seed, step), so a stopped run resumes to the same weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import UNet2DConditionModel
+from edits import paraphrase
+from parts import build_scheduler, build_text_encoder, build_tokenizer, build_unet, count
+from torch import Tensor, nn
+from tqdm import tqdm
+from transformers import CLIPTextModel, CLIPTokenizer
+from triples import to_tensor
+
+from oneshot_sketch.attributes import ATTRIBUTES, LEVELS
+from oneshot_sketch.models.patch_autoencoder import PatchAutoencoder
+
+BATCH, RATE, WARM_UP, EMA_DECAY = 24, 6e-4, 100, 0.9995
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True, help="folder with triples/ and vae/")
+    parser.add_argument("--minutes", type=float, default=120, help="time at the constant rate")
+    parser.add_argument("--decay-minutes", type=float, help="instead: end with this long a linear decay to zero")
+    parser.add_argument("--bf16", action="store_true", help="autocast; only where the processor multiplies bf16 fast (AMX)")
+    args = parser.parse_args()
+
+    vae = PatchAutoencoder.from_pretrained(args.run / "vae").eval()
+    tokenizer = build_tokenizer(args.run / "tokenizer")
+    lessons = Lessons(args.run, vae, tokenizer)
+    torch.manual_seed(0)
+    model = Backbone(build_text_encoder(tokenizer), build_unet(vae.config["latent_channels"]), args.bf16)
+    print(f"{len(lessons)} triples, UNet {count(model.unet)}, text encoder {count(model.text_encoder)}", flush=True)
+    state = State(model)
+    state.load(args.run / "state.pt")
+
+    minutes = args.decay_minutes or args.minutes
+    start, recent, threads = time.monotonic(), [], []
+    log = open(args.run / "log.jsonl", "a")
+    bar = tqdm(initial=state.step, unit="step", mininterval=10)
+    while (done := (time.monotonic() - start) / (60 * minutes)) < 1:
+        if state.step % 4 == 0:
+            threads.append(idle_cores())
+            torch.set_num_threads(threads[-1])
+        rate = RATE * min(1, (state.step + 1) / WARM_UP) * (1 - done if args.decay_minutes else 1)
+        loss = state.update(lessons.batch(state.step), rate)
+        recent.append(loss)
+        bar.update()
+        if state.step % 100 == 0:
+            row = {"step": state.step, "samples": state.step * BATCH, "rate": rate, "loss": float(np.mean(recent)),
+                "seconds": time.monotonic() - start, "threads": float(np.mean(threads))}
+            log.write(json.dumps(row) + "\n")
+            log.flush()
+            bar.set_postfix(loss=f"{row['loss']:.4f}")
+            recent, threads = [], []
+        if state.step % 500 == 0 and not args.decay_minutes:
+            state.save(args.run / "state.pt")
+    if not args.decay_minutes:
+        state.save(args.run / "state.pt")
+    ended = "decayed" if args.decay_minutes else "constant"
+    state.export(args.run / ended, tokenizer)
+    print(f"{state.step} steps, {state.step * BATCH} samples → {args.run / ended}")
+
+
+def idle_cores() -> int:
+    """Cores nobody else is using: threads that share one with a busy process only wait for each other."""
+    time.sleep(0.003)
+    running = next(line for line in open("/proc/stat") if line.startswith("procs_running"))
+    return max(1, (os.cpu_count() or 1) - (int(running.split()[1]) - 1))
+
+
+class Backbone(nn.Module):
+    def __init__(self, text_encoder: CLIPTextModel, unet: UNet2DConditionModel, bf16: bool) -> None:
+        super().__init__()
+        self.bf16 = bf16
+        self.text_encoder = text_encoder
+        self.unet = unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        alphas = build_scheduler().alphas_cumprod.float()
+        self.register_buffer("signal", alphas.sqrt(), persistent=False)
+        self.register_buffer("sigma", (1 - alphas).sqrt(), persistent=False)
+
+    def forward(self, z: Tensor, photo: Tensor, ids: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """Mean squared error of v = α_t ε − σ_t z (Salimans & Ho 2022)."""
+        a, s = (x[t].view(-1, 1, 1, 1) for x in (self.signal, self.sigma))
+        x = torch.cat([a * z + s * noise, photo], 1).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(z.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+            rows = self.text_encoder(ids).last_hidden_state
+            v = self.unet(x, t, rows).sample
+        return (v.float() - (a * noise - s * z)).pow(2).mean()
+
+
+class State:
+    """Weights, their moving average, the optimiser and the step: what a run needs to go on."""
+
+    def __init__(self, model: Backbone) -> None:
+        self.model, self.step = model, 0
+        self.parameters = list(model.parameters())
+        self.average = [p.detach().clone() for p in self.parameters]
+        self.optimiser = torch.optim.AdamW(self.parameters, lr=RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+
+    def update(self, batch: tuple[Tensor, ...], rate: float) -> float:
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        loss = self.model(*batch)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        self.step += 1
+        if self.step % 4 == 0:
+            decay = min(EMA_DECAY**4, (self.step + 1) / (self.step + 40))
+            torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
+        return loss.item()
+
+    def save(self, path: Path) -> None:
+        state = {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "average": self.average,
+            "optimiser": self.optimiser.state_dict(),
+        }
+        torch.save(state, path.with_suffix(".part"))
+        path.with_suffix(".part").replace(path)
+
+    def load(self, path: Path) -> None:
+        if not path.exists():
+            return
+        state = torch.load(path, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.average, self.step = state["average"], state["step"]
+        print(f"resumed at step {self.step}")
+
+    def export(self, folder: Path, tokenizer: CLIPTokenizer) -> None:
+        """The averaged weights in diffusers layout, float32."""
+        current = [p.detach().clone() for p in self.parameters]
+        torch._foreach_copy_([p.data for p in self.parameters], self.average)
+        self.model.unet.save_pretrained(folder / "unet")
+        self.model.text_encoder.save_pretrained(folder / "text_encoder")
+        tokenizer.save_pretrained(folder / "tokenizer")
+        build_scheduler().save_pretrained(folder / "scheduler")
+        torch._foreach_copy_([p.data for p in self.parameters], current)
+
+
+class Lessons:
+    """All triples as half-precision latents in memory; batches by step number."""
+
+    def __init__(self, run: Path, vae: PatchAutoencoder, tokenizer: CLIPTokenizer) -> None:
+        self.tokenizer = tokenizer
+        photos, drawings, levels = [], [], []
+        self.captions: list[str] = []
+        for shard in tqdm(sorted((run / "triples").glob("*.captions.jsonl")), desc="latents"):
+            stem = shard.name.split(".")[0]
+            rows = [json.loads(line) for line in shard.read_text().splitlines()]
+            self.captions += [row["words"] for row in rows]
+            levels += [row["levels"] for row in rows]
+            photos += _latents(vae, shard.with_name(f"{stem}.photos.npy"))
+            drawings += _latents(vae, shard.with_name(f"{stem}.drawings.npy"))
+        self.levels = np.array(levels, np.float32)
+        self.photos, self.drawings = torch.cat(photos), torch.cat(drawings)
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    def batch(self, step: int) -> tuple[Tensor, ...]:
+        """(z, photo, ids, t, noise); text, both and photo are each dropped from 5 % for the guidance branches."""
+        rng = np.random.default_rng([0, step])
+        generator = torch.Generator().manual_seed(step)
+        i = torch.from_numpy(rng.integers(0, len(self), BATCH))
+        drop = rng.random(BATCH)
+        captions = ["" if d < 0.10 else self.caption(rng, j) for d, j in zip(drop, i.tolist(), strict=True)]
+        ids = self.tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        photo = self.photos[i].float()
+        photo[torch.from_numpy((drop >= 0.05) & (drop < 0.15))] = 0
+        z = self.drawings[i].float()
+        t = ((torch.arange(BATCH) + torch.rand(BATCH, generator=generator)) / BATCH * 1000).long()
+        return z, photo, ids, t, torch.randn(z.shape, generator=generator)
+
+    def caption(self, rng: np.random.Generator, i: int) -> str:
+        """Words, measured levels, or both, in part."""
+        words, kind = paraphrase(rng, self.captions[i]), rng.random()
+        if kind < 0.4:
+            return words
+        noisy = self.levels[i] + rng.normal(0, 0.25, len(ATTRIBUTES))
+        dithered = np.floor(noisy + rng.random(len(ATTRIBUTES))).clip(0, LEVELS - 1).astype(int)
+        kept = rng.random(len(ATTRIBUTES)) < rng.uniform(0.3, 1.2)
+        levels = " ".join(f"{n} {v}" for n, v, k in zip(ATTRIBUTES, dithered, kept, strict=True) if k)
+        return levels if kind > 0.8 else f"{words} {levels}"
+
+
+@torch.no_grad()
+def _latents(vae: PatchAutoencoder, path: Path) -> Iterator[Tensor]:
+    images = np.load(path, mmap_mode="r")
+    for start in range(0, len(images), 250):
+        part = to_tensor(np.asarray(images[start : start + 250])).expand(-1, 3, -1, -1)
+        yield vae.encode(part).latents.half()
+
+
+if __name__ == "__main__":
+    main()
