@@ -19,6 +19,8 @@ from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_instruct_pix
 from safetensors import SafetensorError
 from torch import Tensor
 
+# diffusers loads a component only from a module that is already imported, and `mini` names this one.
+import oneshot_sketch.models.patch_autoencoder  # noqa: F401
 from oneshot_sketch.attributes import ATTRIBUTES
 from oneshot_sketch.errors import InputError
 

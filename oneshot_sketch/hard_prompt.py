@@ -53,7 +53,7 @@ def find_hard_prompt(clip: ClipTowers, image: Tensor, config: HardPromptConfig |
         progress: show a bar with the best cosine so far.
 
     Returns:
-        The text of highest cosine among all prompts tried. The same seed gives the same text on the same machine.
+        The text of highest cosine among all prompts tried. On a CPU the same seed gives the same text.
 
     Raises:
         InputError: more than one image, or a prompt longer than the text tower reads.

@@ -24,7 +24,7 @@ def quickstart(
     from oneshot_sketch.learners.config import InstructionLearnerConfig
 
     assets = _assets()
-    pairs = open_pairs([assets / "pair_photo.png"], [assets / "pair_sketch.png"], "flow pencil", "CC0-1.0")
+    pairs = open_pairs([assets / "pair_photo.jpg"], [assets / "pair_sketch.png"], "flow pencil", "CC0-1.0")
     pipe = learn_and_save(pairs, InstructionLearnerConfig(seed=seed), "mini", output / "instruction")
     photos, sketches = [], []
     for path in tqdm(list_images(assets / "photos"), desc="sketching", unit="photo"):

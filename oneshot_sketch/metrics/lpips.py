@@ -23,7 +23,7 @@ class SqueezeLpips(nn.Module):
     """LPIPS v0.1 (Zhang et al. 2018, eq. 1) over SqueezeNet 1.1; report it as "LPIPS (SqueezeNet, Caffe weights)".
 
     The network is the Caffe release, which reads BGR in [0, 255] minus a mean. The published heads were fitted to
-    torchvision's weights, so the numbers do not compare with those of the `lpips` package; they rank alike.
+    torchvision's weights, so the numbers do not compare with those of the `lpips` package.
 
     Args:
         features: `squeezenet1_1().features` with weights; frozen in place.
@@ -31,6 +31,7 @@ class SqueezeLpips(nn.Module):
     """
 
     heads: nn.ParameterList
+    mean: Tensor
 
     def __init__(self, features: nn.Sequential, heads: Sequence[Tensor]) -> None:
         super().__init__()
@@ -50,7 +51,9 @@ class SqueezeLpips(nn.Module):
         try:
             network.load_state_dict(_read(squeezenet_path))
         except RuntimeError as error:
-            raise InputError(f"{squeezenet_path} does not hold SqueezeNet 1.1 under torchvision's names; give that file.") from error
+            raise InputError(
+                f"{squeezenet_path} does not hold SqueezeNet 1.1 under torchvision's names; give that file."
+            ) from error
         state = _read(head_path)
         shapes = {f"lin{i}.model.1.weight": (1, channels, 1, 1) for i, channels in enumerate(TAPS.values())}
         if {name: tuple(value.shape) for name, value in state.items()} != shapes:

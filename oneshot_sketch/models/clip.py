@@ -147,8 +147,8 @@ class TransformersClip(_FrozenTowers):
     ) -> None:
         words = model.text_model.embeddings
         _check_vocabulary(len(tokenizer), len(set(tokenizer.all_special_ids)), words.token_embedding.num_embeddings)
-        side = model.vision_model.embeddings.image_size
-        frame = (tokenizer.bos_token_id, tokenizer.eos_token_id)
+        side: Any = model.vision_model.embeddings.image_size
+        frame: Any = (tokenizer.bos_token_id, tokenizer.eos_token_id)
         super().__init__((side, side), mean, std, frame, words.position_embedding.num_embeddings)
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
@@ -266,8 +266,8 @@ class OpenClip(_FrozenTowers):
             )
         path = _open_clip_file(name, weights, source)
         with _loading(f"{name}/{weights}"):
-            tokenizer = open_clip.get_tokenizer(name)
-            model = open_clip.create_model(name, pretrained=str(path), force_preprocess_cfg=source)
+            tokenizer: Any = open_clip.get_tokenizer(name)
+            model: Any = open_clip.create_model(name, pretrained=str(path), force_preprocess_cfg=source)
         return cls(model, tokenizer)
 
     @property

@@ -12,17 +12,23 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from diffusers.models.attention_processor import AttnProcessor2_0
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion.pipeline_output import StableDiffusionPipelineOutput
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_instruct_pix2pix import (
     StableDiffusionInstructPix2PixPipeline,
 )
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+from diffusers.schedulers.scheduling_utils import KarrasDiffusionSchedulers
 from PIL import Image
 from torch import Tensor
+from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
 from oneshot_sketch.backbone import check_components, drawing_defaults, fingerprint, locate, one_sentence
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.images import ImageLike, fitted_size, save_png, to_pil, to_rgb
 from oneshot_sketch.learned_instruction import LearnedInstruction
+from oneshot_sketch.models.patch_autoencoder import PatchAutoencoder
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +62,30 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
     `prompt_embeds=instruction.embeddings[None]` draws the identical image.
     """
 
+    def __init__(
+        self,
+        vae: AutoencoderKL | PatchAutoencoder,
+        text_encoder: CLIPTextModel,
+        tokenizer: CLIPTokenizer,
+        unet: UNet2DConditionModel,
+        scheduler: KarrasDiffusionSchedulers,
+        safety_checker: StableDiffusionSafetyChecker | None = None,
+        feature_extractor: CLIPImageProcessor | None = None,
+        image_encoder: CLIPVisionModelWithProjection | None = None,
+        requires_safety_checker: bool = False,
+    ) -> None:
+        super().__init__(
+            vae,  # type: ignore[arg-type]
+            text_encoder,
+            tokenizer,
+            unet,
+            scheduler,
+            safety_checker,  # type: ignore[arg-type]
+            feature_extractor,  # type: ignore[arg-type]
+            image_encoder,
+            requires_safety_checker,
+        )
+
     @classmethod
     def from_pretrained(cls, name: str | Path = "mini", **kwargs: Any) -> OneShotSketchPipeline:
         """Load "mini", a folder or a Hub id, with diffusers' own keyword arguments.
@@ -63,6 +93,8 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
         Raises:
             InputError: not found, damaged, or not an InstructPix2Pix.
         """
+        if "torch_dtype" not in kwargs:
+            kwargs.setdefault("dtype", torch.float32)  # transformers would keep the file's own precision, diffusers not
         with one_sentence(name):
             pipe = super().from_pretrained(locate(name), **kwargs)
         check_components(pipe, str(name))

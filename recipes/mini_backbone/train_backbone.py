@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,38 +49,28 @@ def main() -> None:
     state.load(args.run / "state.pt")
 
     minutes = args.decay_minutes or args.minutes
-    start, recent, threads = time.monotonic(), [], []
+    start, recent = time.monotonic(), []
     log = open(args.run / "log.jsonl", "a")
     bar = tqdm(initial=state.step, unit="step", mininterval=10)
     while (done := (time.monotonic() - start) / (60 * minutes)) < 1:
-        if state.step % 4 == 0:
-            threads.append(idle_cores())
-            torch.set_num_threads(threads[-1])
         rate = RATE * min(1, (state.step + 1) / WARM_UP) * (1 - done if args.decay_minutes else 1)
         loss = state.update(lessons.batch(state.step), rate)
         recent.append(loss)
         bar.update()
         if state.step % 100 == 0:
             row = {"step": state.step, "samples": state.step * BATCH, "rate": rate, "loss": float(np.mean(recent)),
-                "seconds": time.monotonic() - start, "threads": float(np.mean(threads))}
+                "seconds": time.monotonic() - start}
             log.write(json.dumps(row) + "\n")
             log.flush()
             bar.set_postfix(loss=f"{row['loss']:.4f}")
-            recent, threads = [], []
-        if state.step % 500 == 0 and not args.decay_minutes:
+            recent = []
+        if state.step % 250 == 0 and not args.decay_minutes:
             state.save(args.run / "state.pt")
     if not args.decay_minutes:
         state.save(args.run / "state.pt")
     ended = "decayed" if args.decay_minutes else "constant"
     state.export(args.run / ended, tokenizer)
     print(f"{state.step} steps, {state.step * BATCH} samples → {args.run / ended}")
-
-
-def idle_cores() -> int:
-    """Cores nobody else is using: threads that share one with a busy process only wait for each other."""
-    time.sleep(0.003)
-    running = next(line for line in open("/proc/stat") if line.startswith("procs_running"))
-    return max(1, (os.cpu_count() or 1) - (int(running.split()[1]) - 1))
 
 
 class Backbone(nn.Module):

@@ -4,7 +4,7 @@ Noise is smeared along the edge-tangent flow — the smoothed structure tensor's
 strokes, and each layer of strokes is cut by the photo's tone: long pale ones for the half-tones, shorter and darker
 ones for the shadows. Soft contours, integrated along the same flow, hold the form together. Aligned pixel to pixel.
 
-All images are float32 in [0, 1]; a drawing is (H, W) with 1 = bare paper, a photo (H, W, 3) RGB.
+All images are float32 in [0, 1]; a drawing is (H, W), a photo (H, W, 3) RGB.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ import numpy as np
 
 Image = np.ndarray
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-PAPER = np.array([0.972, 0.962, 0.938], np.float32)
-GRAPHITE = np.array([0.155, 0.150, 0.160], np.float32)
+PAPER, GRAPHITE = 0.96, 0.14  # off-white, and the darkest that the pencil gives
 SCALE = 3  # the drawing is made this many times larger than the photo, and then reduced
 
 
@@ -42,7 +41,7 @@ LAYERS = (
 
 
 def draw(photo: Image, mask: Image, seed: int = 0) -> Image:
-    """Pencil drawing (H, W, 3) of the subject under `mask` (H, W); the ground stays bare paper."""
+    """Pencil drawing (H, W) of the subject under `mask` (H, W); the ground stays bare paper."""
     rng = np.random.default_rng(seed)
     height, width = photo.shape[:2]
     size = (width * SCALE, height * SCALE)
@@ -52,14 +51,14 @@ def draw(photo: Image, mask: Image, seed: int = 0) -> Image:
     flow = tangent_flow(large, 2.2 * SCALE, 8.0 * SCALE)
     reach = finished(rng, subject)
     dark = darkness(large, subject)
-    graphite = np.zeros(subject.shape, np.float32)
+    graphite = 0.13 * blur(dark * reach, 1.2 * SCALE)  # rubbed in with a stump
     for layer in LAYERS:
         graphite = 1 - (1 - graphite) * (1 - strokes(rng, flow, dark * reach, layer))
     line = contours(large * subject[..., None] + 1 - subject[..., None], flow)
-    graphite = 1 - (1 - graphite) * (1 - line * np.sqrt(reach) * strokes_pressure(rng, flow))
+    graphite = 1 - (1 - graphite) * (1 - line * np.sqrt(reach) * pressure(rng, flow))
     graphite = unit(graphite * tooth(rng, graphite.shape))
-    graphite = cv2.resize(graphite, (width, height), interpolation=cv2.INTER_AREA)[..., None]
-    return unit(PAPER * (1 - graphite) + GRAPHITE * graphite)
+    graphite = cv2.resize(graphite, (width, height), interpolation=cv2.INTER_AREA)
+    return unit(PAPER + (GRAPHITE - PAPER) * graphite)
 
 
 # --- the flow -------------------------------------------------------------------------------------------------------
@@ -118,12 +117,12 @@ def strokes(rng: np.random.Generator, flow: Image, dark: Image, layer: Stroke) -
 def contours(image: Image, flow: Image) -> Image:
     """Soft dark lines: a difference of Gaussians across the edges, averaged along the flow."""
     tone = grey(image)
-    ridge = sum(gain * (blur(tone, 1.7 * s * SCALE) - blur(tone, s * SCALE)) for s, gain in ((0.7, 6.0), (1.6, 3.5)))
+    ridge = sum(gain * (blur(tone, 1.7 * s * SCALE) - blur(tone, s * SCALE)) for s, gain in ((0.7, 6.5), (1.6, 2.4)))
     smooth = convolve_along(flow, np.asarray(ridge, np.float32), 6 * SCALE)
-    return 0.85 * np.tanh(np.maximum(smooth - 0.03, 0) * 2.2).astype(np.float32)
+    return 0.85 * np.tanh(np.maximum(smooth - 0.045, 0) * 2.2).astype(np.float32)
 
 
-def strokes_pressure(rng: np.random.Generator, flow: Image) -> Image:
+def pressure(rng: np.random.Generator, flow: Image) -> Image:
     """Slow changes of the hand's pressure along a contour."""
     return unit(0.8 + 0.22 * blur(noise(rng, flow.shape[:2], 4 * SCALE), SCALE))
 
@@ -139,7 +138,7 @@ def tooth(rng: np.random.Generator, shape: tuple[int, int]) -> Image:
 def darkness(photo: Image, mask: Image) -> Image:
     """Darkness to be drawn: the photo's, stretched on the subject, with light half-tones kept light."""
     tone = blur(grey(photo), 0.5 * SCALE)
-    low, high = np.percentile(tone[mask > 0.5], [3, 98])
+    low, high = np.percentile(tone[mask > 0.5], [3, 99])
     dark = 1 - unit((tone - low) / (high - low + 1e-3))
     local = tone - blur(tone, 9 * SCALE)
     return unit(0.92 * dark**1.1 - 1.2 * local * unit(4 * dark))
