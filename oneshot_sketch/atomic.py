@@ -25,7 +25,9 @@ def replacing(path: Path) -> Iterator[Path]:
         yield part
         os.replace(part, path)
     except OSError as error:
-        raise InputError(f"{path} could not be written ({error.strerror or error}); free some space or choose another place.") from error
+        raise InputError(
+            f"{path} could not be written ({error.strerror or error}); free some space or choose another place."
+        ) from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -47,6 +49,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         else:
             os.replace(part, path)
     except OSError as error:
-        raise InputError(f"{path} could not be written ({error.strerror or error}); free some space or choose another place.") from error
+        raise InputError(
+            f"{path} could not be written ({error.strerror or error}); free some space or choose another place."
+        ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 # diffusers loads a component only from a module that is already imported, and `mini` names this one.
-import oneshot_sketch.models.patch_autoencoder  # noqa: F401
+import oneshot_sketch.models.patch_autoencoder  # noqa: F401 # pyright: ignore[reportUnusedImport]
 from oneshot_sketch.attributes import ATTRIBUTES
 from oneshot_sketch.errors import InputError
 
@@ -106,7 +106,12 @@ class FrozenInstructPix2Pix:
 
     @classmethod
     def from_pretrained(
-        cls, name: str | Path = "mini", *, device: str | torch.device | None = None, dtype: torch.dtype | None = None, **kwargs: Any
+        cls,
+        name: str | Path = "mini",
+        *,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+        **kwargs: Any,
     ) -> FrozenInstructPix2Pix:
         """Load "mini", a folder or a Hub id.
 

@@ -37,7 +37,9 @@ def open_image(path: str | Path) -> Image.Image:
             with Image.open(path) as image:
                 if image.width * image.height > MAX_PIXELS:
                     size = f"{image.width}×{image.height}"
-                    raise InputError(f"{path} is {size} pixels, more than the {MAX_PIXELS // 10**6} megapixels allowed; shrink it first.")
+                    raise InputError(
+                        f"{path} is {size} pixels, more than the {MAX_PIXELS // 10**6} megapixels allowed; shrink it first."
+                    )
                 image.load()
                 return to_rgb(image)
     except FileNotFoundError:
@@ -100,7 +102,7 @@ def grey(tensor: Tensor) -> Tensor:
     return (tensor * tensor.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
-def fitted_size(size: tuple[int, int], resolution: int, multiple: int = 8) -> tuple[int, int]:
+def fitted_size(size: tuple[int, int], resolution: float, multiple: int = 8) -> tuple[int, int]:
     """Width and height of the same shape with about resolution² pixels, both multiples of `multiple`."""
     scale = resolution / (size[0] * size[1]) ** 0.5
     width, height = (max(multiple, round(side * scale / multiple) * multiple) for side in size)

@@ -108,7 +108,8 @@ class LearnedInstruction:
         """
         if self.embeddings.shape != other.embeddings.shape or self.record.fingerprint != other.record.fingerprint:
             raise InputError(
-                f"instructions for {self.record.backbone} and {other.record.backbone} cannot be blended; learn both on one backbone."
+                f"instructions for {self.record.backbone} and {other.record.backbone} cannot be blended; "
+                "learn both on one backbone."
             )
         rows = (min(self.rows[0], other.rows[0]), max(self.rows[1], other.rows[1]))
         mixed = LearnedInstruction(torch.lerp(self.embeddings, other.embeddings, weight), self.neutral, rows, self.record)
@@ -240,7 +241,9 @@ class LearnedInstruction:
         return cls(tensor[0], tensor[1], (1, 1 + rows), InstructionRecord(backbone=backbone, config={"imported_from": "VISII"}))
 
 
-def _download(repo: str, revision: str | None, token: str | bool | None, cache: str | Path | None, local: bool) -> dict[str, Path]:
+def _download(
+    repo: str, revision: str | None, token: str | bool | None, cache: str | Path | None, local: bool
+) -> dict[str, Path]:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -266,14 +269,16 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} does not describe a learned instruction; check the path.")
     version = config.get("format_version")
     if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise InputError(f"{path} has format {version}, newer than this library reads ({FORMAT_VERSION}); upgrade oneshot-sketch.")
+        raise InputError(
+            f"{path} has format {version}, newer than this library reads ({FORMAT_VERSION}); upgrade oneshot-sketch."
+        )
     rows, shape, record = config.get("rows"), config.get("shape"), config.get("record")
     if not (_integers(rows, 2) and _integers(shape, 2) and isinstance(record, dict) and isinstance(record.get("backbone"), str)):
         raise InputError(f"{path} lacks its rows, shape or record; save or download the instruction again.")
     known = {f.name for f in fields(InstructionRecord)}
     if extra := sorted(set(record) - known):
         logger.warning("%s has entries this version does not know, ignored: %s", path, ", ".join(extra))
-    kept = {key: tuple(value) if key == "pairs" else value for key, value in record.items() if key in known}
+    kept: dict[str, Any] = {key: tuple(value) if key == "pairs" else value for key, value in record.items() if key in known}
     return {**config, "record": InstructionRecord(**kept)}
 
 

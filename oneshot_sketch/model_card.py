@@ -18,7 +18,14 @@ def model_card(name: str, record: Mapping[str, Any], *, has_preview: bool) -> st
         header |= {"base_model": record["backbone"], "base_model_relation": "adapter"}
     if record.get("licence"):
         header["license"] = record["licence"]
-    lines = ["---", *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in header.items()), "---", "", f"# {name}", ""]
+    lines = [
+        "---",
+        *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in header.items()),
+        "---",
+        "",
+        f"# {name}",
+        "",
+    ]
     lines += [f"A learned instruction for `{record['backbone']}`: it sketches photos in the hand it was learned from."]
     if has_preview:
         lines += ["", "![The pair it was learned from, and what it draws](preview.png)"]
@@ -39,5 +46,10 @@ def model_card(name: str, record: Mapping[str, Any], *, has_preview: bool) -> st
     if record["text"]:
         lines += ["", f"Started from the text “{record['text']}”."]
     if record["losses"]:
-        lines += ["", "| measure | value |", "|---|---|", *(f"| {key} | {value:.4g} |" for key, value in record["losses"].items())]
+        lines += [
+            "",
+            "| measure | value |",
+            "|---|---|",
+            *(f"| {key} | {value:.4g} |" for key, value in record["losses"].items()),
+        ]
     return "\n".join(lines) + "\n"

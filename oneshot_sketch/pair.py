@@ -46,7 +46,9 @@ class PhotoSketchPair:
         object.__setattr__(self, "sketch", sketch)
 
     @classmethod
-    def open(cls, photo: str | Path, sketch: str | Path, *, style: str | None = None, licence: str | None = None) -> PhotoSketchPair:
+    def open(
+        cls, photo: str | Path, sketch: str | Path, *, style: str | None = None, licence: str | None = None
+    ) -> PhotoSketchPair:
         """Read both files; the pair is named after the photo."""
         return cls(open_image(photo), open_image(sketch), Path(photo).stem, style, licence)
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 from oneshot_sketch.backbone import FrozenInstructPix2Pix
 from oneshot_sketch.contact_sheet import contact_sheet
@@ -25,7 +26,9 @@ def open_pairs(photos: Sequence[Path], sketches: Sequence[Path], style: str | No
         try:
             pairs.append(PhotoSketchPair.open(photo, sketch, style=style, licence=licence))
         except InputError as error:
-            raise error if str(photo) in str(error) or str(sketch) in str(error) else InputError(f"{photo}, {sketch}: {error}") from None
+            raise (
+                error if str(photo) in str(error) or str(sketch) in str(error) else InputError(f"{photo}, {sketch}: {error}")
+            ) from None
     return pairs
 
 
@@ -74,7 +77,7 @@ def learn_and_save(
     return pipe
 
 
-def preview(pipe: OneShotSketchPipeline, pairs: Sequence[PhotoSketchPair]):  # noqa: ANN201
+def preview(pipe: OneShotSketchPipeline, pairs: Sequence[PhotoSketchPair]) -> Image.Image:
     """Photo, the artist's sketch and ours, for up to four pairs."""
     shown = pairs[:4]
     drawn = [pipe(image=pair.photo, generator=torch.Generator().manual_seed(0)).images[0] for pair in shown]

@@ -11,7 +11,9 @@ from oneshot_sketch.errors import InputError
 
 
 def quickstart(
-    output: Annotated[Path, typer.Option(help="Folder for the instruction, the sketches and the contact sheet.")] = Path("quickstart"),
+    output: Annotated[Path, typer.Option(help="Folder for the instruction, the sketches and the contact sheet.")] = Path(
+        "quickstart"
+    ),
     seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
 ) -> None:
     """Learn from the bundled pair, sketch the bundled photos, and lay everything out on one sheet."""

@@ -52,6 +52,6 @@ def initial_text(
     if config.init == "describe" and backbone.knows_attributes:
         return describe(measure(sketches, photos).mean(0))
     if config.init == "pez":
-        clip = load_clip(config.pez_clip)
-        return find_hard_prompt(clip, sketches[:1], HardPromptConfig(seed=config.seed), progress=progress)
+        clip = load_clip(config.pez_clip).to(backbone.device)
+        return find_hard_prompt(clip, sketches[:1].to(backbone.device), HardPromptConfig(seed=config.seed), progress=progress)
     return config.text

@@ -138,7 +138,9 @@ class InstructionLearner:
                         run.save(Path(checkpoint))
                 if callback is not None:
                     callback(
-                        LearningState(run.step, reconstruction.item(), cosine.item(), lambda: self._instruction(run, run.average, material))
+                        LearningState(
+                            run.step, reconstruction.item(), cosine.item(), lambda: self._instruction(run, run.average, material)
+                        )
                     )
         except KeyboardInterrupt:
             if checkpoint is not None:
@@ -164,15 +166,22 @@ class InstructionLearner:
         if config.edit_weight:
             clip = self._towers()
             with torch.no_grad():
-                direction = edit_direction(clip.encode_image(photos), clip.encode_image(sketches)).to(backbone.device)
+                seen_by_clip = (clip.encode_image(images.to(backbone.device)) for images in (photos, sketches))
+                direction = edit_direction(*seen_by_clip)
         start = starting_point(backbone, photos, sketches, config, progress)
         return Material(
-            z_photo, z_sketch, direction, start, tuple(p.name for p in pairs), _common(p.style for p in pairs), _common(p.licence for p in pairs)
+            z_photo,
+            z_sketch,
+            direction,
+            start,
+            tuple(p.name for p in pairs),
+            _common(p.style for p in pairs),
+            _common(p.licence for p in pairs),
         )
 
     def _towers(self) -> ClipTowers:
         if self._clip is None:
-            self._clip = load_clip(self.config.clip or self.backbone.clip)
+            self._clip = load_clip(self.config.clip or self.backbone.clip).to(self.backbone.device)
         width = self.backbone.text_encoder.config.hidden_size
         if self._clip.text_width != width:
             raise InputError(

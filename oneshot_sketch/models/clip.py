@@ -173,7 +173,9 @@ class TransformersClip(_FrozenTowers):
                 f"{name} holds a model of type {kind}, not a whole CLIP; name one, such as openai/clip-vit-large-patch14."
             )
         with _loading(name):
-            loaded: Any = CLIPModel.from_pretrained(name, output_loading_info=True, use_safetensors=True, **hub)
+            loaded: Any = CLIPModel.from_pretrained(
+                name, dtype=torch.float32, output_loading_info=True, use_safetensors=True, **hub
+            )
             tokenizer = CLIPTokenizer.from_pretrained(name, **hub)
             mean, std = _pixel_statistics(name, **hub)
         model, report = loaded

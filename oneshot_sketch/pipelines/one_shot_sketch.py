@@ -47,7 +47,7 @@ class OneShotSketchOutput(StableDiffusionPipelineOutput):
 
     def save(self, path: str | Path, index: int = 0) -> None:
         """Write one of the images as PNG, with `settings` in its text chunk `oneshot_sketch`."""
-        save_png(self.images[index], path, {"oneshot_sketch": json.dumps(self.settings)})  # type: ignore[arg-type]
+        save_png(self.images[index], path, {"oneshot_sketch": json.dumps(self.settings)})
 
 
 class _GivenEmbeds(list[Tensor]):
@@ -87,7 +87,9 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
         )
 
     @classmethod
-    def from_pretrained(cls, name: str | Path = "mini", **kwargs: Any) -> OneShotSketchPipeline:
+    def from_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls, pretrained_model_name_or_path: str | Path = "mini", **kwargs: Any
+    ) -> OneShotSketchPipeline:
         """Load "mini", a folder or a Hub id, with diffusers' own keyword arguments.
 
         Raises:
@@ -95,6 +97,7 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
         """
         if "torch_dtype" not in kwargs:
             kwargs.setdefault("dtype", torch.float32)  # transformers would keep the file's own precision, diffusers not
+        name = pretrained_model_name_or_path
         with one_sentence(name):
             pipe = super().from_pretrained(locate(name), **kwargs)
         check_components(pipe, str(name))
@@ -206,7 +209,7 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
         callback_on_step_end: Callable[..., Any] | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         cross_attention_kwargs: dict[str, Any] | None = None,
-    ) -> OneShotSketchOutput | tuple[Any, Any]:
+    ) -> OneShotSketchOutput:
         """Sketch photos.
 
         Args:
@@ -224,7 +227,8 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
             The others are diffusers'.
 
         Returns:
-            `OneShotSketchOutput`; image k of photo i is at i · num_images_per_prompt + k.
+            `OneShotSketchOutput`; image k of photo i is at i · num_images_per_prompt + k. With `return_dict=False`, diffusers'
+            tuple of images and their flags.
 
         Raises:
             InputError: no photo, no instruction, or an argument out of range.
@@ -246,7 +250,9 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
             raise InputError(f"num_images_per_prompt is {num_images_per_prompt}; it must be at least 1.")
 
         if instruction is not None:
-            prompt_embeds, negative_prompt_embeds = self._embeddings(instruction.strength(instruction_scale), text, text_layout, negative_prompt)
+            prompt_embeds, negative_prompt_embeds = self._embeddings(
+                instruction.strength(instruction_scale), text, text_layout, negative_prompt
+            )
         if prompt_embeds is None:
             prompts = [prompt] * len(photos) if isinstance(prompt, str) else prompt or []
             prompt = [p for p in self._matched(prompts, len(photos), "prompts") for _ in range(num_images_per_prompt)]
@@ -278,7 +284,7 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
             "seed": _seeds(generator),
         }
         images, unsafe = super().__call__(
-            prompt=prompt if prompt_embeds is None else None,
+            prompt=prompt if prompt_embeds is None else None,  # type: ignore[arg-type]
             image=[photo for photo in photos for _ in range(num_images_per_prompt)],
             num_inference_steps=steps,
             guidance_scale=text_scale,
@@ -298,10 +304,12 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
             cross_attention_kwargs=cross_attention_kwargs,
         )
         if not return_dict:
-            return images, unsafe
+            return images, unsafe  # type: ignore[return-value]
         return OneShotSketchOutput(images=images, nsfw_content_detected=unsafe, settings=settings)
 
-    def prepare_ip_adapter_image_embeds(self, ip_adapter_image: Any, ip_adapter_image_embeds: Any, *args: Any) -> Any:
+    def prepare_ip_adapter_image_embeds(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, ip_adapter_image: Any, ip_adapter_image_embeds: Any, *args: Any
+    ) -> Any:
         if isinstance(ip_adapter_image, _GivenEmbeds):
             ip_adapter_image, ip_adapter_image_embeds = None, list(ip_adapter_image)
         return super().prepare_ip_adapter_image_embeds(ip_adapter_image, ip_adapter_image_embeds, *args)
@@ -353,7 +361,11 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
         return instruction
 
     def _embeddings(
-        self, instruction: LearnedInstruction, text: str | None, layout: Literal["compact", "visii"], negative: str | list[str] | None
+        self,
+        instruction: LearnedInstruction,
+        text: str | None,
+        layout: Literal["compact", "visii"],
+        negative: str | list[str] | None,
     ) -> tuple[Tensor, Tensor]:
         """(1, L, d) rows to attend to, and those of the empty prompt."""
         rows = instruction.embeddings

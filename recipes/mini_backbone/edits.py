@@ -130,7 +130,9 @@ def on_paper(rng: np.random.Generator, drawing: Image, words: list[str], odds: f
 
 
 def photograph(rng: np.random.Generator, g: Image, mask: Image | None) -> Edit:
-    kind = rng.choice(["grayscale", "blurred", "posterised", "contrast", "gamma", "negative"], p=[0.35, 0.15, 0.15, 0.15, 0.15, 0.05])
+    kind = rng.choice(
+        ["grayscale", "blurred", "posterised", "contrast", "gamma", "negative"], p=[0.35, 0.15, 0.15, 0.15, 0.15, 0.05]
+    )
     if kind == "blurred":
         s = rng.uniform(1, 4)
         return blur(g, s), ["blurred", "photo", level(s, 1, 4, ("faint", "medium", "strong"))]

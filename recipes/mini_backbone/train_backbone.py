@@ -1,6 +1,6 @@
 """Latents and captions → UNet and text encoder of `mini` (step 4 of the embedded backbone).
 
-    python recipes/mini_backbone/train_backbone.py --run runs/mini --minutes 120            # constant rate; stop and rerun at will
+    python recipes/mini_backbone/train_backbone.py --run runs/mini --minutes 120       # constant rate; stop and rerun
     python recipes/mini_backbone/train_backbone.py --run runs/mini --decay-minutes 25       # from the same state, rate → 0
 
 Warm-up, constant rate, then decay: the state before decay is kept, so that a later edition continues from it.
@@ -50,7 +50,6 @@ def main() -> None:
 
     minutes = args.decay_minutes or args.minutes
     start, recent = time.monotonic(), []
-    log = open(args.run / "log.jsonl", "a")
     bar = tqdm(initial=state.step, unit="step", mininterval=10)
     while (done := (time.monotonic() - start) / (60 * minutes)) < 1:
         rate = RATE * min(1, (state.step + 1) / WARM_UP) * (1 - done if args.decay_minutes else 1)
@@ -58,10 +57,15 @@ def main() -> None:
         recent.append(loss)
         bar.update()
         if state.step % 100 == 0:
-            row = {"step": state.step, "samples": state.step * BATCH, "rate": rate, "loss": float(np.mean(recent)),
-                "seconds": time.monotonic() - start}
-            log.write(json.dumps(row) + "\n")
-            log.flush()
+            row = {
+                "step": state.step,
+                "samples": state.step * BATCH,
+                "rate": rate,
+                "loss": float(np.mean(recent)),
+                "seconds": time.monotonic() - start,
+            }
+            with open(args.run / "log.jsonl", "a") as log:
+                log.write(json.dumps(row) + "\n")
             bar.set_postfix(loss=f"{row['loss']:.4f}")
             recent = []
         if state.step % 250 == 0 and not args.decay_minutes:
