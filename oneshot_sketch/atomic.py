@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from oneshot_sketch.errors import InputError
@@ -19,7 +19,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         InputError: the disk is full, the folder is missing or not writable.
     """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    part = _sibling(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
@@ -29,7 +29,8 @@ def replacing(path: Path) -> Iterator[Path]:
             f"{path} could not be written ({error.strerror or error}); free some space or choose another place."
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
     Files of the old folder that the new one lacks are kept (a card somebody wrote, say).
     """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    part = _sibling(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.mkdir()
@@ -54,3 +55,10 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _sibling(path: Path) -> Path:
+    """A hidden name that no other run takes, on the same disk."""
+    if not path.name:
+        raise InputError(f"{path} has no name of its own; give the name of a file or folder.")
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")

@@ -48,7 +48,7 @@ def one_sentence(name: str | Path) -> Iterator[None]:
 def drawing_defaults(name: str | Path) -> dict[str, float]:
     """Steps and guidance scales that suit a backbone: its folder's drawing.json, or the paper's (20, 7.5, 1.5)."""
     own = Path(locate(name)) / "drawing.json"
-    found = json.loads(own.read_text()) if own.is_file() else {}
+    found = json.loads(own.read_text()) if name and own.is_file() else {}
     return {"num_inference_steps": 20, "guidance_scale": 7.5, "image_guidance_scale": 1.5} | found
 
 
@@ -66,10 +66,14 @@ def check_components(pipe: Any, name: str) -> None:
 
 
 def fingerprint(unet: torch.nn.Module, text_encoder: torch.nn.Module) -> str:
-    """Sixteen hex digits of SHA-256 over weight signs, which no change of precision alters."""
+    """Sixteen hex digits of SHA-256 over weight signs, which no change of precision and no adapter alters."""
     digest = hashlib.sha256()
     for module in (unet, text_encoder):
-        weights = {name.replace(".base_layer", ""): p for name, p in module.named_parameters() if "lora_" not in name}
+        weights = {
+            name.replace(".base_layer", ""): p
+            for name, p in module.named_parameters()
+            if not any(part in name for part in ("lora_", ".processor.", "encoder_hid_proj."))
+        }
         names = sorted(weights)
         for name in (names[0], names[len(names) // 2], names[-1]):
             digest.update(f"{name}{tuple(weights[name].shape)}".encode())

@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from oneshot_sketch.errors import InputError
+
 _GAP, _LABEL = 6, 18
 
 
 def contact_sheet(rows: Mapping[str, Sequence[Image.Image | None]], side: int = 160) -> Image.Image:
     """A white sheet with one labelled row of `side`-pixel tiles for each entry; None leaves a place empty."""
-    columns = max(len(tiles) for tiles in rows.values())
+    columns = max((len(tiles) for tiles in rows.values()), default=0)
+    if not columns:
+        raise InputError("there is nothing to show; give at least one picture.")
     height = side + _LABEL + _GAP
     sheet = Image.new("RGB", (columns * (side + _GAP) + _GAP, len(rows) * height + _GAP), "white")
     ink = ImageDraw.Draw(sheet)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from oneshot_sketch.atomic import replacing
@@ -17,7 +17,18 @@ from oneshot_sketch.errors import InputError
 MAX_PIXELS = 100_000_000
 MIN_SIDE = 16
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+# Not all that Pillow reads: it hands PostScript to an interpreter.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
 LUMA = (0.299, 0.587, 0.114)
+_TURNS = {  # by EXIF orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 ImageLike = Image.Image | np.ndarray | Tensor
 
@@ -33,8 +44,8 @@ def open_image(path: str | Path) -> Image.Image:
         raise InputError(f"{path} is a folder, not a picture; give the path of one picture.")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     size = f"{image.width}×{image.height}"
                     raise InputError(
@@ -50,7 +61,9 @@ def open_image(path: str | Path) -> Image.Image:
         raise InputError(f"{path} has more than {MAX_PIXELS // 10**6} megapixels; shrink it first.") from None
     except InputError as error:
         raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # on a damaged file, decoders raise anything
         raise InputError(f"{path} cannot be decoded ({error}); it may be truncated, so save or download it again.") from None
 
 
@@ -62,19 +75,27 @@ def to_rgb(image: ImageLike) -> Image.Image:
             a tensor (3, H, W) float in [-1, 1].
 
     Raises:
-        InputError: NaN or infinite values, an unknown shape, or a side under 16 pixels.
+        InputError: NaN or infinite values, floating-point `PIL.Image`s, an unknown shape, or a side under 16 pixels.
     """
     if isinstance(image, Tensor):
-        return to_pil(image[None] if image.ndim == 3 else image)[0]
+        pictures = to_pil(image[None] if image.ndim == 3 else image)
+        if len(pictures) != 1:
+            raise InputError(f"one picture is needed, not a batch of {len(pictures)}; pass them one at a time.")
+        return pictures[0]
     if isinstance(image, np.ndarray):
         image = _from_array(image)
-    image = ImageOps.exif_transpose(image)
+    image = _upright(image)
+    if image.mode == "F":
+        raise InputError("the picture holds floating-point pixels of unknown range; save it with 8 or 16 bits.")
     if image.mode in ("I;16", "I;16B", "I;16L", "I"):
         image = Image.fromarray((np.asarray(image, np.float64) / 257).clip(0, 255).round().astype(np.uint8))
-    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+    if image.mode == "La":
+        image = image.convert("LA")
+    if image.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     image = image.convert("RGB")
+    image.info.clear()  # or it would be turned again
     if min(image.size) < MIN_SIDE:
         raise InputError(f"the picture is {image.width}×{image.height} pixels, under {MIN_SIDE} on a side; use a larger one.")
     return image
@@ -91,6 +112,8 @@ def to_pil(tensor: Tensor) -> list[Image.Image]:
     """(B, 1 or 3, H, W) float in [-1, 1] → RGB images; values outside are clipped, NaN refused."""
     if tensor.ndim != 4 or tensor.shape[1] not in (1, 3):
         raise InputError(f"an image tensor must be (B, 3, H, W), not {tuple(tensor.shape)}.")
+    if not tensor.is_floating_point():
+        raise InputError(f"an image tensor must be float in [-1, 1], not {tensor.dtype}; scale it first.")
     if not tensor.isfinite().all():
         raise InputError("the image tensor holds NaN or infinite values; clean it first.")
     pixels = (tensor.detach().float().cpu().clamp(-1, 1) * 127.5 + 127.5).round().byte()
@@ -126,6 +149,15 @@ def save_png(image: Image.Image, path: str | Path, metadata: Mapping[str, str] |
 def list_images(folder: Path) -> list[Path]:
     """The pictures directly inside a folder, by name."""
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF says; Pillow's own `exif_transpose` fails where any other tag is malformed."""
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    except Exception:  # unreadable metadata; the pixels may be fine
+        return image
+    return image if turn is None else image.transpose(turn)
 
 
 def _from_array(array: np.ndarray) -> Image.Image:

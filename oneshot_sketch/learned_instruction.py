@@ -98,7 +98,7 @@ class LearnedInstruction:
 
     def strength(self, scale: float) -> LearnedInstruction:
         """neutral + scale · (embeddings − neutral): 0 asks for nothing, 1 is the instruction, above 1 exaggerates."""
-        return self._with(self.neutral + scale * (self.embeddings - self.neutral))
+        return self._with(torch.lerp(self.neutral, self.embeddings, scale))  # to the bit at 0 and 1, unlike the sum
 
     def blend(self, other: LearnedInstruction, weight: float = 0.5) -> LearnedInstruction:
         """(1 − weight) · self + weight · other, for instructions of one backbone.

@@ -17,10 +17,10 @@ def model_card(name: str, record: Mapping[str, Any], *, has_preview: bool) -> st
     if record["backbone"] != "mini":
         header |= {"base_model": record["backbone"], "base_model_relation": "adapter"}
     if record.get("licence"):
-        header["license"] = record["licence"]
+        header["license"] = record["licence"].lower()
     lines = [
         "---",
-        *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in header.items()),
+        *(f"{key}: {_quoted(value)}" for key, value in header.items()),
         "---",
         "",
         f"# {name}",
@@ -34,8 +34,8 @@ def model_card(name: str, record: Mapping[str, Any], *, has_preview: bool) -> st
         "```python",
         "from oneshot_sketch import OneShotSketchPipeline",
         "",
-        f'pipe = OneShotSketchPipeline.from_pretrained("{record["backbone"]}")',
-        f'pipe.load_instruction("{name}")',
+        f'pipe = OneShotSketchPipeline.from_pretrained({_quoted(record["backbone"])})',
+        f"pipe.load_instruction({_quoted(name)})",
         "sketch = pipe(image=photo).images[0]",
         "```",
         "",
@@ -53,3 +53,8 @@ def model_card(name: str, record: Mapping[str, Any], *, has_preview: bool) -> st
             *(f"| {key} | {value:.4g} |" for key, value in record["losses"].items()),
         ]
     return "\n".join(lines) + "\n"
+
+
+def _quoted(value: Any) -> str:
+    """As JSON, which YAML and Python read alike."""
+    return json.dumps(value, ensure_ascii=False)

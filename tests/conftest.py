@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,11 +97,16 @@ def tiny_backbone(tmp_path_factory: pytest.TempPathFactory, tokenizer: CLIPToken
     return folder
 
 
-@pytest.fixture
-def tiny_pipe(tiny_backbone: Path) -> OneShotSketchPipeline:
+@pytest.fixture(scope="session")
+def loaded_pipe(tiny_backbone: Path) -> OneShotSketchPipeline:
     pipe = OneShotSketchPipeline.from_pretrained(tiny_backbone)
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+@pytest.fixture
+def tiny_pipe(loaded_pipe: OneShotSketchPipeline) -> OneShotSketchPipeline:
+    return copy.deepcopy(loaded_pipe)
 
 
 @pytest.fixture
@@ -132,3 +139,9 @@ def random_instruction(length: int = 77, width: int = WIDTH, seed: int = 0, fing
 @pytest.fixture
 def instruction() -> LearnedInstruction:
     return random_instruction()
+
+
+def sketches(pipe: StableDiffusionInstructPix2PixPipeline, seed: int = 0, **arguments: Any) -> np.ndarray:
+    """What a pipeline draws in two steps, (B, H, W, 3) in [0, 1]."""
+    generator = torch.Generator().manual_seed(seed)
+    return pipe(**{"num_inference_steps": 2, "output_type": "np", "generator": generator} | arguments).images

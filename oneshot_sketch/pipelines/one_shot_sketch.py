@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from diffusers.models.attention_processor import AttnProcessor2_0
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion.pipeline_output import StableDiffusionPipelineOutput
@@ -26,7 +26,7 @@ from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer, CLIPV
 
 from oneshot_sketch.backbone import check_components, drawing_defaults, fingerprint, locate, one_sentence
 from oneshot_sketch.errors import InputError
-from oneshot_sketch.images import ImageLike, fitted_size, save_png, to_pil, to_rgb
+from oneshot_sketch.images import ImageLike, fitted_size, save_png, to_rgb
 from oneshot_sketch.learned_instruction import LearnedInstruction
 from oneshot_sketch.models.patch_autoencoder import PatchAutoencoder
 
@@ -47,7 +47,10 @@ class OneShotSketchOutput(StableDiffusionPipelineOutput):
 
     def save(self, path: str | Path, index: int = 0) -> None:
         """Write one of the images as PNG, with `settings` in its text chunk `oneshot_sketch`."""
-        save_png(self.images[index], path, {"oneshot_sketch": json.dumps(self.settings)})
+        image = self.images[index]
+        if not isinstance(image, Image.Image):
+            raise InputError('only pictures can be saved as PNG; sketch with output_type="pil".')
+        save_png(image, path, {"oneshot_sketch": json.dumps(self.settings)})
 
 
 class _GivenEmbeds(list[Tensor]):
@@ -152,8 +155,8 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
         weights = [1.0] * len(names) if weights is None else list(weights)
         if missing := [name for name in names if name not in self.instructions]:
             raise InputError(f"no instruction {missing[0]!r} is loaded; loaded are: {', '.join(self.instructions) or 'none'}.")
-        if not names or len(weights) != len(names) or min(weights) < 0 or sum(weights) <= 0:
-            raise InputError("instructions need one weight each, not negative and not all zero.")
+        if len(weights) != len(names) or not all(0 <= w < math.inf for w in weights) or not any(weights):
+            raise InputError("instructions need one finite weight each, not negative and not all zero.")
         self._active = [(n, w) for n, w in zip(names, weights, strict=True) if w > 0]
 
     def unload_instruction(self, name: str | None = None) -> None:
@@ -172,6 +175,8 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
                 f"the instruction was learned on {made_for} ({length}×{width}) and does not fit this backbone "
                 f"({self.tokenizer.model_max_length}×{self.text_encoder.config.hidden_size}); load {made_for}."
             )
+        if "meta" in (self.unet.device.type, self.text_encoder.device.type):
+            return  # offloaded weights cannot be looked at
         if instruction.record.fingerprint and instruction.record.fingerprint != fingerprint(self.unet, self.text_encoder):
             raise InputError(f"the instruction was learned on other weights ({made_for}); load that backbone or learn it again.")
 
@@ -235,13 +240,14 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
         """
         photos = self._photos(image, resolution)
         instruction = self._chosen(prompt, text, prompt_embeds)
-        defaults = {**drawing_defaults(self.__dict__.get("_name", "")), **(instruction.record.drawing if instruction else {})}
+        backbone = self.__dict__.get("_name") or self.config.get("_name_or_path") or ""
+        defaults = {**drawing_defaults(backbone), **(instruction.record.drawing if instruction else {})}
         steps = int(_default(num_inference_steps, defaults["num_inference_steps"]))
         text_scale = float(_default(guidance_scale, defaults["guidance_scale"]))
         image_scale = float(_default(image_guidance_scale, defaults["image_guidance_scale"]))
         if steps < 1:
             raise InputError(f"num_inference_steps is {steps}; at least one step is needed.")
-        if image_scale < 1 or text_scale < 0:
+        if not (image_scale >= 1 and text_scale >= 0):
             raise InputError(
                 f"guidance_scale is {text_scale} and image_guidance_scale {image_scale}; the first must not be negative and the "
                 "second at least 1."
@@ -249,42 +255,47 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
         if num_images_per_prompt < 1:
             raise InputError(f"num_images_per_prompt is {num_images_per_prompt}; it must be at least 1.")
 
+        settings = {
+            "backbone": backbone,
+            "instruction": dict(self._active) if instruction else None,
+            "prompt": prompt,
+            "text": text,
+            "text_layout": text_layout,
+            "negative_prompt": negative_prompt,
+            "num_inference_steps": steps,
+            "guidance_scale": text_scale,
+            "image_guidance_scale": image_scale,
+            "instruction_scale": float(instruction_scale),
+            "eta": eta,
+            "scheduler": type(self.scheduler).__name__,
+            "size": list(photos[0].size),
+            "num_images_per_prompt": num_images_per_prompt,
+            "seed": _seeds(generator),
+        }
+
         if instruction is not None:
-            prompt_embeds, negative_prompt_embeds = self._embeddings(
-                instruction.strength(instruction_scale), text, text_layout, negative_prompt
-            )
+            prompt_embeds = self._embeddings(instruction.strength(float(instruction_scale)), text, text_layout)
         if prompt_embeds is None:
             prompts = [prompt] * len(photos) if isinstance(prompt, str) else prompt or []
             prompt = [p for p in self._matched(prompts, len(photos), "prompts") for _ in range(num_images_per_prompt)]
+            if negative_prompt_embeds is not None:
+                negative_prompt_embeds = self._spread(negative_prompt_embeds, len(photos), num_images_per_prompt)
             if isinstance(negative_prompt, str):
                 negative_prompt = [negative_prompt] * len(prompt)
             elif negative_prompt is not None:
                 each = self._matched(negative_prompt, len(photos), "negative prompts")
                 negative_prompt = [p for p in each for _ in range(num_images_per_prompt)]
         else:
-            negative_prompt = None
-            prompt_embeds = self._spread(prompt_embeds, len(photos), num_images_per_prompt)
             if negative_prompt_embeds is None:
-                negative_prompt_embeds = self._rows("")[None]
+                negative_prompt_embeds = self._negatives(negative_prompt, prompt_embeds.shape[1])
+                negative_prompt = None
+            prompt_embeds = self._spread(prompt_embeds, len(photos), num_images_per_prompt)
             negative_prompt_embeds = self._spread(negative_prompt_embeds, len(photos), num_images_per_prompt)
         if ip_adapter_image_embeds is not None and ip_adapter_image is None:
             ip_adapter_image, ip_adapter_image_embeds = _GivenEmbeds(ip_adapter_image_embeds), None
 
-        settings = {
-            "backbone": self.__dict__.get("_name", ""),
-            "instruction": [name for name, _ in self.__dict__.get("_active", [])] if instruction else None,
-            "prompt": prompt if prompt_embeds is None else None,
-            "text": text,
-            "num_inference_steps": steps,
-            "guidance_scale": text_scale,
-            "image_guidance_scale": image_scale,
-            "instruction_scale": instruction_scale,
-            "scheduler": type(self.scheduler).__name__,
-            "size": list(photos[0].size),
-            "seed": _seeds(generator),
-        }
         images, unsafe = super().__call__(
-            prompt=prompt if prompt_embeds is None else None,  # type: ignore[arg-type]
+            prompt=prompt,  # type: ignore[arg-type]
             image=[photo for photo in photos for _ in range(num_images_per_prompt)],
             num_inference_steps=steps,
             guidance_scale=text_scale,
@@ -307,12 +318,19 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
             return images, unsafe  # type: ignore[return-value]
         return OneShotSketchOutput(images=images, nsfw_content_detected=unsafe, settings=settings)
 
-    def prepare_ip_adapter_image_embeds(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, ip_adapter_image: Any, ip_adapter_image_embeds: Any, *args: Any
+    def prepare_ip_adapter_image_embeds(
+        self,
+        ip_adapter_image: Any,
+        ip_adapter_image_embeds: Any,
+        device: torch.device,
+        num_images_per_prompt: int,
+        do_classifier_free_guidance: bool,
     ) -> Any:
         if isinstance(ip_adapter_image, _GivenEmbeds):
             ip_adapter_image, ip_adapter_image_embeds = None, list(ip_adapter_image)
-        return super().prepare_ip_adapter_image_embeds(ip_adapter_image, ip_adapter_image_embeds, *args)
+        return super().prepare_ip_adapter_image_embeds(
+            ip_adapter_image, ip_adapter_image_embeds, device, num_images_per_prompt, do_classifier_free_guidance
+        )
 
     def enable_xformers_memory_efficient_attention(self, attention_op: Callable[..., Any] | None = None) -> None:
         """xformers where it works; elsewhere one warning, and PyTorch's own attention, which is as fast."""
@@ -321,27 +339,25 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
         except Exception as error:
             reason = str(error).strip().split("\n")[0]
             logger.warning("xformers is not usable here (%s); using PyTorch's scaled_dot_product_attention.", reason)
-            self.unet.set_attn_processor(AttnProcessor2_0())
+            self.disable_xformers_memory_efficient_attention()
 
     def _photos(self, image: ImageLike | Sequence[ImageLike] | None, resolution: int | str) -> list[Image.Image]:
         """Upright RGB photos of one size, fitted to `resolution`."""
-        if image is None or (isinstance(image, list | tuple) and not image):
+        several = image.ndim == 4 if isinstance(image, Tensor | np.ndarray) else isinstance(image, list | tuple)
+        given: list[Any] = [] if image is None else list(image) if several else [image]  # type: ignore[arg-type]
+        if not given:
             raise InputError("there is no photo to sketch; pass image=.")
-        if isinstance(image, Tensor):
-            if image.ndim not in (3, 4) or image.shape[-3] != 3:
-                raise InputError(f"an image tensor must be (B, 3, H, W), not {tuple(image.shape)}; latents are not photos.")
-            batch = image if image.ndim == 4 else image[None]
-            photos = to_pil(batch if batch.min() < 0 else batch * 2 - 1)
-        elif isinstance(image, Image.Image | np.ndarray):
-            array_batch = isinstance(image, np.ndarray) and image.ndim == 4
-            photos = [to_rgb(one) for one in image] if array_batch else [to_rgb(image)]  # type: ignore[union-attr]
-        else:
-            photos = [to_rgb(one) for one in image]
+        signed = any(bool((one < 0).any()) for one in given if isinstance(one, Tensor))
+        photos = []
+        for one in given:
+            if not isinstance(one, Image.Image | np.ndarray | Tensor):
+                raise InputError(f"a photo must be a PIL image, an array or a tensor, not {one!r}; open files first.")
+            photos.append(to_rgb(one * 2 - 1 if isinstance(one, Tensor) and not signed else one))
         side = self.unet.config.sample_size * self.vae_scale_factor if resolution == "native" else resolution
         sizes = set()
         for i, photo in enumerate(photos):
             pixels = (photo.width * photo.height) ** 0.5 if side == "photo" else side
-            if not isinstance(pixels, int | float) or pixels < 2 * self.vae_scale_factor:
+            if not isinstance(pixels, int | float) or not 2 * self.vae_scale_factor <= pixels < math.inf:
                 raise InputError(f'resolution is {resolution!r}; give "native", "photo" or a number of pixels from 16 up.')
             size = fitted_size(photo.size, pixels, self.vae_scale_factor)
             sizes.add(size)
@@ -351,8 +367,10 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
         return photos
 
     def _chosen(self, prompt: Any, text: str | None, prompt_embeds: Tensor | None) -> LearnedInstruction | None:
-        if prompt is not None and text is not None:
-            raise InputError("text is joined with a learned instruction and prompt replaces it; give one of the two.")
+        if (prompt is not None) + (prompt_embeds is not None) + (text is not None) > 1:
+            raise InputError(
+                "prompt and prompt_embeds replace the learned instruction and text is joined with it; give one of the three."
+            )
         if prompt is not None or prompt_embeds is not None:
             return None
         instruction = self.instruction
@@ -360,24 +378,21 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
             raise InputError("there is nothing to draw by; load_instruction() first, or pass prompt=.")
         return instruction
 
-    def _embeddings(
-        self,
-        instruction: LearnedInstruction,
-        text: str | None,
-        layout: Literal["compact", "visii"],
-        negative: str | list[str] | None,
-    ) -> tuple[Tensor, Tensor]:
-        """(1, L, d) rows to attend to, and those of the empty prompt."""
+    def _embeddings(self, instruction: LearnedInstruction, text: str | None, layout: Literal["compact", "visii"]) -> Tensor:
+        """(1, L, d) rows to attend to."""
         rows = instruction.embeddings
         if text:
-            ids = self.tokenizer(text).input_ids
+            ids = self.tokenizer(self.maybe_convert_prompt(text, self.tokenizer)).input_ids
             room = self.tokenizer.model_max_length
             if len(ids) > room:
                 logger.warning("The text has %d tokens, more than the %d the backbone reads; its end is dropped.", len(ids), room)
             rows = instruction.with_text(self._rows(text), min(len(ids), room) - 1, layout)
-        if isinstance(negative, list):
-            raise InputError("with a learned instruction, give one negative_prompt for all photos.")
-        return rows[None], self._rows(negative or "")[None]
+        return rows[None]
+
+    def _negatives(self, prompt: str | list[str] | None, length: int) -> Tensor:
+        """(1 or photos, length, d), the rows of negative prompts; repeated beyond their end, which attention cannot tell."""
+        rows = torch.stack([self._rows(one) for one in (prompt if isinstance(prompt, list) else [prompt or ""])])
+        return rows.repeat(1, -(-length // rows.shape[1]), 1)[:, :length]
 
     def _rows(self, text: str) -> Tensor:
         return self._encode_prompt(text, self._execution_device, 1, False)[0]

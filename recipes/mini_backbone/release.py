@@ -1,6 +1,8 @@
 """Trained parts → the embedded backbone in diffusers layout, float16 but for the text encoder (step 6, the last).
 
-python recipes/mini_backbone/release.py --run runs/mini --weights runs/mini/decayed --output oneshot_sketch/mini
+    python recipes/mini_backbone/release.py --run runs/mini --weights runs/mini/decayed --output oneshot_sketch/mini
+
+The defaults for drawing are written beside the parts, as drawing.json.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Shards → the patch autoencoder (step 3 of the embedded backbone): components by algebra, decoder in minutes.
 
-python recipes/mini_backbone/train_autoencoder.py --run runs/mini --minutes 4
+    python recipes/mini_backbone/train_autoencoder.py --run runs/mini --minutes 4
+
+Only the first shard is read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The picture's plane: its coordinates, and the fields and colours that everything on it is made of.
+"""The picture's plane: its coordinates, and the fields and colours on it.
 
 Lengths are in half heads: the eyes lie on y = 0, the chin on y = 1, the crown on y = −1; x to the right, y down and z
 towards the camera. A field is (SIZE, SIZE) float32. Colours are linear RGB in [0, 1] while they are light and 8-bit sRGB
@@ -15,7 +15,7 @@ Points = np.ndarray  # (..., 2) of x, y
 Colour = tuple[float, float, float]
 Knots = list[tuple[float, float]]
 
-SIZE = 1024  # pixels of the rendering  # pixels of the rendering
+SIZE = 1024  # pixels of the rendering
 SPAN = 2.93  # half heads across the picture
 EYES = 0.50  # height of the eyes in the picture
 PIXEL = SPAN / SIZE
@@ -88,6 +88,7 @@ def polygon(points: Knots, softness: float) -> Image:
 
 
 def linear(colour: Colour | Image) -> Image:
+    """sRGB in [0, 1] → linear light, by a plain gamma."""
     return (np.asarray(colour, np.float32) ** 2.2).astype(np.float32)
 
 

@@ -50,8 +50,7 @@ def put_on_glasses(p: Person, light: Image, x: Image, y: Image) -> Image:
     sheen = lens * (0.004 + 0.009 * ramp(-x - y * 1.2 - 0.1 * np.sign(x), -0.1, 0.25) * (np.abs(y) < 0.3))
     light = light + sheen[..., None] * np.array([0.85, 0.95, 1.0], np.float32)
     round_ = normals(0.03 * np.sqrt(np.clip(blur(frame, 0.006), 0, 1)))
-    body = (
-        np.array([0.030, 0.018, 0.014], np.float32) * (0.6 + 0.8 * np.clip(round_ @ unit_vector(KEY.direction), 0, 1))[..., None]
-    )
+    lit = np.clip(round_ @ unit_vector(KEY.direction), 0, 1)
+    body = np.array([0.030, 0.018, 0.014], np.float32) * (0.6 + 0.8 * lit)[..., None]
     body = body + (0.45 * shine(round_, KEY, 30))[..., None]
     return light + frame[..., None] * (body - light)

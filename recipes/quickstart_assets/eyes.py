@@ -8,7 +8,7 @@ from head import eye_frame
 from sitter import Person
 
 
-def eyes(p: Person, x: Image, y: Image) -> tuple[Image, Image]:
+def eyeballs(p: Person, x: Image, y: Image) -> tuple[Image, Image]:
     """Light from the eyeballs and their cover."""
     a = np.abs(x)
     t, upper, lower = eye_frame(p, a)

@@ -10,7 +10,7 @@ from sitter import Person
 OUTLINE = [  # half width of the face from the crown to the chin
     (-1.0, 0.0), (-0.965, 0.20), (-0.87, 0.39), (-0.72, 0.53), (-0.5, 0.63), (-0.25, 0.665), (0.0, 0.655),
     (0.2, 0.63), (0.4, 0.585), (0.58, 0.52), (0.74, 0.43), (0.87, 0.31), (0.96, 0.17), (1.0, 0.0),
-]  # fmt: skip  # fmt: skip
+]  # fmt: skip
 
 
 def face_space(p: Person, x: Image, y: Image) -> tuple[Image, Image]:

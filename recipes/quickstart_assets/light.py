@@ -47,7 +47,7 @@ def halfway(direction: Direction) -> Image:
 
 
 def sky_light(up: Image) -> Image:
-    """Light from all around on surfaces that face up (1) or down (0), (..., 1)."""
+    """Light from all around on surfaces from facing down (0) to facing up (1); `up` is (..., 1)."""
     return up * np.float32(SKY) + (1 - up) * np.float32(GROUND)
 
 

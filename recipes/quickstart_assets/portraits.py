@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from canvas import SIZE, Image, blur, bump, display, grid, linear, noise, ramp
 from dress import clothes, put_on_glasses
-from eyes import eyes, lid_lines
+from eyes import eyeballs, lid_lines
 from hair import Strands, hair_mass, paint_hair
 from hairstyles import brow_hairs, curls, lash_hairs, long_hair, short_and_bearded, side_fringe
 from head import ear_height, face_space, from_face_space, head_height, head_radius, neck_height
@@ -56,7 +56,7 @@ def render(p: Person) -> Image:
         paint_hair(rng, picture, g, hair_mass(g) - 1, shadow * 0.5, p.light)
     light = linear(picture / np.float32(255))
     skin = shade(scene, shadow, p.light) * (0.35 + 0.65 * veil)[..., None]
-    eyeball, open_eye = eyes(p, fx, fy)
+    eyeball, open_eye = eyeballs(p, fx, fy)
     inner = head_radius(p, fx, fy) < 0.9
     open_eye = open_eye * inner
     eyeball = eyeball * (0.45 + 0.55 * blur(shadow, 0.05))[..., None]
@@ -150,4 +150,4 @@ PEOPLE = (
         nose=1.12, lip=0.80, age=0.90, smile=0.85, eye=0.82, tilt=0.1, brows=1.2, lashes=0.1, stubble=0.22, neck=1.05,
         collar=True, yaw=-0.03, roll=-0.02,
     ),
-)  # fmt: skip  # fmt: skip
+)  # fmt: skip
