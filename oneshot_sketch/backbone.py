@@ -16,7 +16,6 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_instruct_pix2pix import (
     StableDiffusionInstructPix2PixPipeline,
 )
-from safetensors import SafetensorError
 from torch import Tensor
 
 # diffusers loads a component only from a module that is already imported, and `mini` names this one.
@@ -38,9 +37,9 @@ def one_sentence(name: str | Path) -> Iterator[None]:
     """Turn whatever diffusers raises for an unusable checkpoint into an `InputError`."""
     try:
         yield
-    except (OSError, ValueError, KeyError, AttributeError, ImportError, SafetensorError) as error:
-        if isinstance(error, InputError):
-            raise
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
         reason = str(error).strip().split("\n")[0].rstrip(".")
         raise InputError(f"{name} could not be loaded as an InstructPix2Pix backbone ({reason}); check the name.") from error
 
@@ -48,7 +47,13 @@ def one_sentence(name: str | Path) -> Iterator[None]:
 def drawing_defaults(name: str | Path) -> dict[str, float]:
     """Steps and guidance scales that suit a backbone: its folder's drawing.json, or the paper's (20, 7.5, 1.5)."""
     own = Path(locate(name)) / "drawing.json"
-    found = json.loads(own.read_text()) if name and own.is_file() else {}
+    try:
+        found = json.loads(own.read_text()) if name and own.is_file() else {}
+        usable = all(type(value) in (int, float) and abs(value) < 1e9 for value in found.values())
+    except (OSError, ValueError, AttributeError, RecursionError):
+        usable = False
+    if not usable:
+        raise InputError(f"{own} is not an object of numbers; delete it or load the backbone again.")
     return {"num_inference_steps": 20, "guidance_scale": 7.5, "image_guidance_scale": 1.5} | found
 
 
@@ -129,6 +134,7 @@ class FrozenInstructPix2Pix:
         """
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         dtype = dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)
+        kwargs.setdefault("use_safetensors", True)  # and never a pickle in their place
         with one_sentence(name):
             pipe = StableDiffusionInstructPix2PixPipeline.from_pretrained(
                 locate(name), dtype=dtype, safety_checker=None, requires_safety_checker=False, **kwargs

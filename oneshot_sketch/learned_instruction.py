@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from oneshot_sketch.model_card import model_card
 
 FORMAT_VERSION = 1
 WEIGHTS, CONFIG, CARD, PREVIEW = "instruction.safetensors", "config.json", "README.md", "preview.png"
-MAX_BYTES = 64 * 2**20
+MAX_BYTES = {WEIGHTS: 64 * 2**20, CONFIG: 2**20}
 
 logger = logging.getLogger(__name__)
 
@@ -83,10 +84,10 @@ class LearnedInstruction:
         start, stop = rows
         if not 1 <= start < stop <= len(embeddings):
             raise InputError(f"<ins> rows {start}…{stop} do not lie in an instruction of {len(embeddings)} rows.")
-        if not (embeddings.isfinite().all() and neutral.isfinite().all()):
+        kept = {"dtype": torch.float32, "copy": True, "memory_format": torch.contiguous_format}
+        self.embeddings, self.neutral = embeddings.detach().to("cpu", **kept), neutral.detach().to("cpu", **kept)
+        if not (self.embeddings.isfinite().all() and self.neutral.isfinite().all()):
             raise InputError("the instruction holds NaN or infinite values; learn it again.")
-        self.embeddings = embeddings.detach().float().cpu().contiguous()
-        self.neutral = neutral.detach().float().cpu().contiguous()
         self.rows = (start, stop)
         self.record = record
 
@@ -198,24 +199,24 @@ class LearnedInstruction:
             InputError: nothing there, not an instruction, damaged, or written by a newer version of this library.
         """
         folder = Path(path_or_repo)
-        if folder.is_dir():
+        if os.path.isdir(folder):
             files = {name: folder / name for name in (CONFIG, WEIGHTS)}
-        elif folder.exists():
+        elif os.path.exists(folder):
             raise InputError(f"{folder} is a file; give the folder that holds {WEIGHTS}.")
         else:
             files = _download(str(path_or_repo), revision, token, cache_dir, local_files_only)
         for name, path in files.items():
             if not path.is_file():
                 raise InputError(f"{path_or_repo} holds no {name}, so it is not a learned instruction; check the path.")
-            if path.stat().st_size > MAX_BYTES:
-                raise InputError(f"{path} is larger than {MAX_BYTES >> 20} MiB, so it is not a learned instruction.")
+            if path.stat().st_size > MAX_BYTES[name]:
+                raise InputError(f"{path} is larger than {MAX_BYTES[name] >> 20} MiB, so it is not a learned instruction.")
         config = _read_config(files[CONFIG])
         try:
             tensors = load(files[WEIGHTS].read_bytes())
             embeddings, neutral = tensors["embeddings"], tensors["neutral"]
         except (SafetensorError, KeyError, OSError) as error:
             raise InputError(f"{files[WEIGHTS]} is damaged or not an instruction ({error}); save or download it again.") from None
-        if list(embeddings.shape) != config["shape"]:
+        if list(embeddings.shape) != config["shape"] or {embeddings.dtype, neutral.dtype} != {torch.float32}:
             raise InputError(f"{files[WEIGHTS]} does not match its {CONFIG}; save or download both again.")
         return cls(embeddings, neutral, tuple(config["rows"]), config["record"])
 
@@ -236,7 +237,8 @@ class LearnedInstruction:
         except Exception as error:
             reason = str(error).split("\n")[0]
             raise InputError(f"{path} is not a plain tensor file and was not loaded ({reason}).") from None
-        if not isinstance(tensor, Tensor) or tensor.ndim != 3 or tensor.shape[0] not in (2, 3):
+        plain = isinstance(tensor, Tensor) and tensor.layout is torch.strided and tensor.is_floating_point()
+        if not plain or tensor.ndim != 3 or tensor.shape[0] not in (2, 3):
             raise InputError(f"{path} does not hold VISII's (3, L, d) prompt embeddings; give its prompt_embeds_*.pt.")
         return cls(tensor[0], tensor[1], (1, 1 + rows), InstructionRecord(backbone=backbone, config={"imported_from": "VISII"}))
 
@@ -245,7 +247,7 @@ def _download(
     repo: str, revision: str | None, token: str | bool | None, cache: str | Path | None, local: bool
 ) -> dict[str, Path]:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError
 
     try:
         return {
@@ -254,8 +256,8 @@ def _download(
         }
     except HFValidationError:
         raise InputError(f"{repo} is neither a folder nor a Hub repository; check the path.") from None
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        reason = str(error).strip().split("\n")[0]
+    except Exception as error:  # the Hub's errors have no common ancestor
+        reason = str(error).strip().split("\n")[0].rstrip(".")
         raise InputError(f"{repo} is no local folder and could not be fetched from the Hub ({reason}).") from None
 
 
@@ -263,23 +265,42 @@ def _read_config(path: Path) -> dict[str, Any]:
     """Parsed and checked config.json, its record as an `InstructionRecord`."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        raise InputError(f"{path} is not valid JSON; save or download the instruction again.") from None
+    except (OSError, ValueError, RecursionError):
+        raise InputError(f"{path} is not readable JSON; save or download the instruction again.") from None
     if not isinstance(config, dict) or config.get("kind") != "oneshot_sketch.LearnedInstruction":
         raise InputError(f"{path} does not describe a learned instruction; check the path.")
     version = config.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    if type(version) is not int or version < 1:
+        raise InputError(f"{path} lacks its format_version; save or download the instruction again.")
+    if version > FORMAT_VERSION:
         raise InputError(
             f"{path} has format {version}, newer than this library reads ({FORMAT_VERSION}); upgrade oneshot-sketch."
         )
     rows, shape, record = config.get("rows"), config.get("shape"), config.get("record")
-    if not (_integers(rows, 2) and _integers(shape, 2) and isinstance(record, dict) and isinstance(record.get("backbone"), str)):
+    if not (_integers(rows, 2) and _integers(shape, 2) and isinstance(record, dict) and "backbone" in record):
         raise InputError(f"{path} lacks its rows, shape or record; save or download the instruction again.")
     known = {f.name for f in fields(InstructionRecord)}
     if extra := sorted(set(record) - known):
         logger.warning("%s has entries this version does not know, ignored: %s", path, ", ".join(extra))
+    if wrong := sorted(key for key, value in record.items() if key in known and not _fits(key, value)):
+        raise InputError(f"{path} has an unusable {wrong[0]} in its record; save or download the instruction again.")
     kept: dict[str, Any] = {key: tuple(value) if key == "pairs" else value for key, value in record.items() if key in known}
     return {**config, "record": InstructionRecord(**kept)}
+
+
+def _fits(key: str, value: Any) -> bool:
+    """Whether an entry of a record, as JSON, is of its kind."""
+    if key in ("seed", "steps", "best_step"):
+        return type(value) is int
+    if key in ("style", "licence"):
+        return value is None or isinstance(value, str)
+    if key == "pairs":
+        return isinstance(value, list) and all(isinstance(name, str) for name in value)
+    if key == "losses":
+        return isinstance(value, dict) and all(type(v) is float for v in value.values())
+    if key == "drawing":
+        return isinstance(value, dict) and all(type(v) in (int, float) and abs(v) < 1e9 for v in value.values())
+    return isinstance(value, dict if key in ("config", "versions") else str)
 
 
 def _integers(value: Any, count: int) -> bool:

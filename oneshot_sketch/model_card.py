@@ -34,7 +34,7 @@ def model_card(name: str, record: Mapping[str, Any], *, has_preview: bool) -> st
         "```python",
         "from oneshot_sketch import OneShotSketchPipeline",
         "",
-        f'pipe = OneShotSketchPipeline.from_pretrained({_quoted(record["backbone"])})',
+        f"pipe = OneShotSketchPipeline.from_pretrained({_quoted(record['backbone'])})",
         f"pipe.load_instruction({_quoted(name)})",
         "sketch = pipe(image=photo).images[0]",
         "```",

@@ -43,21 +43,13 @@ LOOKALIKE_BITS = 6
 STRIP = 12
 FILTERS = {"photo as grey": grey_photo, "dodge-and-burn": dodge_and_burn, "XDoG": xdog}
 CAPTIONS = (
-    "turn it into a pencil sketch",
     "first artist sketch",
     "second artist sketch",
     "first artist sketch with strong hair tone grain white background",
-    "first artist sketch with soft shading grain white background",
-    "first artist sketch thin strokes with faint hair tone gray paper",
-    "second artist sketch with full hair tone white paper",
-    "second artist sketch dark strokes with strong shading hatched",
-    "pencil drawing with thin lines soft shading grain",
+    "second artist sketch with strong shading grain",
+    "pencil drawing with thin lines soft shading grain white background",
     "pencil drawing with medium lines strong hair tone white background",
-    "pencil drawing with fine lines full shading grain gray paper",
-    "pencil line drawing thin medium white background",
     "dodge pencil sketch medium dark",
-    "charcoal drawing soft grain",
-    "ink line drawing thin medium soft",
     "grayscale photo",
 )
 METRICS = {"ssim": "SSIM ↑", "lpips": "LPIPS (SqueezeNet, Caffe weights) ↓", "tone": "tone distance ↓"}

@@ -11,11 +11,15 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, StableDiffusionInstructPix2PixPipeline, UNet2DConditionModel
+from hypothesis import settings
 from PIL import Image
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from oneshot_sketch import FrozenInstructPix2Pix, LearnedInstruction, OneShotSketchPipeline, PhotoSketchPair
 from oneshot_sketch.learned_instruction import InstructionRecord
+
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.load_profile("steady")
 
 WIDTH = 32
 SHARED = Path(__file__).parents[2] / "shared" / "data"

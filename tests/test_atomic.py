@@ -40,7 +40,10 @@ def test_a_failing_write_leaves_the_file_as_it_was(tmp_path: Path, failure: Base
         raise failure
     assert tree(tmp_path) == before
     if failure is FULL:
-        assert str(caught.value) == f"{path} could not be written (No space left on device); free some space or choose another place."
+        assert (
+            str(caught.value)
+            == f"{path} could not be written (No space left on device); free some space or choose another place."
+        )
     else:
         assert caught.value is failure
 

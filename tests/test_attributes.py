@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ RISING: list[tuple[str, Callable[[float], Tensor], Sequence[float]]] = [
 @pytest.mark.parametrize(("name", "draw", "amounts"), RISING, ids=[name for name, _, _ in RISING])
 def test_more_of_it_is_a_higher_level(name: str, draw: Callable[[float], Tensor], amounts: Sequence[float]) -> None:
     measured = [levels(draw(amount))[name] for amount in amounts]
-    assert all(low < high for low, high in zip(measured, measured[1:], strict=False)), measured
+    assert all(low < high for low, high in pairwise(measured)), measured
     assert measured[-1] - measured[0] > 2, "enough to be told apart in words"
 
 

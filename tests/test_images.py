@@ -207,7 +207,7 @@ def encoded(kind: str) -> bytes:
     return whole.getvalue()
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(
     kind=st.sampled_from(["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF"]),
     damage=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=6),
@@ -265,7 +265,9 @@ def test_unusable_arrays_are_refused(array: np.ndarray, reason: str) -> None:
         to_rgb(array)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB", "I", "I;16"])
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB", "I", "I;16"]
+)
 def test_every_mode_becomes_rgb(mode: str) -> None:
     picture = to_rgb(Image.new(mode, (16, 17)))
     assert (picture.mode, picture.size) == ("RGB", (16, 17))

@@ -33,6 +33,8 @@ def learn(
     """Learn an instruction from a pair (or a few of one style)."""
     if len(photo) != len(sketch):
         raise InputError(f"there are {len(photo)} photos and {len(sketch)} sketches; give one --sketch for each --photo.")
+    if not output.name or output.is_file():
+        raise InputError(f"{output} is no name for a folder; choose another --output.")
     if output.exists() and not overwrite:
         raise InputError(f"{output} already exists; choose another --output or add --overwrite.")
 

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from diffusers.utils import logging as diffusers_logging
 from PIL import Image
+from transformers.utils import logging as transformers_logging
 
 from oneshot_sketch.backbone import FrozenInstructPix2Pix
 from oneshot_sketch.contact_sheet import contact_sheet
@@ -34,11 +36,23 @@ def open_pairs(photos: Sequence[Path], sketches: Sequence[Path], style: str | No
 
 def load_backbone(name: str, device: str | None) -> OneShotSketchPipeline:
     """One copy of the networks, on the asked device, for learning and for drawing."""
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = _usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
     pipe = OneShotSketchPipeline.from_pretrained(name, dtype=dtype)
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(place)
+
+
+def _usable(device: str) -> torch.device:
+    try:
+        place = torch.device(device)
+        torch.zeros(1, device=place).cpu()
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        raise InputError(f"the device {device!r} is not usable here ({reason}); choose another --device.") from None
+    return place
 
 
 def learn_and_save(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -23,21 +24,37 @@ app = typer.Typer(
 for command in (quickstart, learn, sketch):
     app.command()(command)
 
+_STOPPED = "stopped; run the same command again to go on."
+_NO_MEMORY = "there is not enough memory; use smaller pictures or a smaller resolution."
+
 
 def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     logging.basicConfig(level=logging.WARNING, format="oneshot-sketch: %(message)s")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
+    except SystemExit as stop:
+        sys.exit(_say(_STOPPED) if stop.code == 130 else stop.code)  # typer's answer to Ctrl-C
     except InputError as error:
         sys.exit(_say(str(error)))
     except KeyboardInterrupt:
-        sys.exit(_say("stopped; run the same command again to go on."))
+        sys.exit(_say(_STOPPED))
     except MemoryError:
-        sys.exit(_say("there is not enough memory; use smaller pictures or a smaller resolution."))
+        sys.exit(_say(_NO_MEMORY))
+    except OSError as error:
+        sys.exit(_say(f"{error.filename or 'a file'} cannot be used ({error.strerror or error}); check the path and the disk."))
+    except RuntimeError as error:
+        if "out of memory" not in str(error) and "allocate memory" not in str(error):  # CUDA's and the CPU's words
+            raise
+        sys.exit(_say(_NO_MEMORY))
 
 
 def _say(message: str) -> int:
-    print(f"oneshot-sketch: {message}", file=sys.stderr)
+    """One line, whatever odd names it quotes."""
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+    print(f"oneshot-sketch: {line}", file=sys.stderr)
     return 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -20,13 +21,16 @@ def sketch(
     image_guidance_scale: Annotated[float | None, typer.Option(help="Of the photo; at least 1.")] = None,
     resolution: Annotated[str, typer.Option(help='"native", "photo" or a number of pixels.')] = "native",
     backbone: Annotated[str | None, typer.Option(help="Default: the one the instruction was learned on.")] = None,
-    seed: Annotated[int, typer.Option(help="The same for every photo.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The same for every photo.")] = 0,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …")] = None,
 ) -> None:
     """Sketch photos by a learned instruction."""
     if output.is_file():
         raise InputError(f"{output} is a file; give the name of a folder for the sketches.")
     paths = _photos(photos)
+    results = {path: output / f"{path.stem}.png" for path in paths}
+    if spoilt := {os.path.realpath(path) for path in paths} & {os.path.realpath(result) for result in results.values()}:
+        raise InputError(f"the sketch would replace the photo {min(spoilt)}; choose another --output.")
 
     import torch
     from tqdm import tqdm
@@ -39,22 +43,23 @@ def sketch(
     pipe = load_backbone(backbone or learned.record.backbone, device)
     pipe.load_instruction(learned, name=Path(instruction).name)
     failed = []
-    for path in tqdm(paths, desc="sketching", unit="photo"):
-        try:
-            photo = open_image(path)
-        except InputError as error:
-            failed.append(str(error))
-            continue
-        drawn = pipe(
-            image=photo,
-            text=text,
-            num_inference_steps=steps,
-            guidance_scale=guidance_scale,
-            image_guidance_scale=image_guidance_scale,
-            resolution=int(resolution) if resolution.isdecimal() else resolution,  # type: ignore[arg-type]
-            generator=torch.Generator().manual_seed(seed),
-        )
-        drawn.save(output / f"{path.stem}.png")
+    with tqdm(paths, desc="sketching", unit="photo") as bar:
+        for path in bar:
+            try:
+                photo = open_image(path)
+            except InputError as error:
+                failed.append(str(error))
+                continue
+            drawn = pipe(
+                image=photo,
+                text=text,
+                num_inference_steps=steps,
+                guidance_scale=guidance_scale,
+                image_guidance_scale=image_guidance_scale,
+                resolution=int(resolution) if resolution.isdecimal() else resolution,  # type: ignore[arg-type]
+                generator=torch.Generator().manual_seed(seed),
+            )
+            drawn.save(results[path])
     if len(failed) < len(paths):
         print(f"{len(paths) - len(failed)} of {len(paths)} photos sketched. Saved in {output}")
     if failed:

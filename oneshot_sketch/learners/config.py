@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.losses.edit_direction import Pooling
@@ -72,17 +73,22 @@ class InstructionLearnerConfig:
     def __post_init__(self) -> None:
         positive = ("steps", "learning_rate", "draws", "augmentations", "grid")
         for name in positive:
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be above 0.")
         for name in ("weight_decay", "warmup", "reconstruction_weight", "edit_weight", "select_every", "seed"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} is {getattr(self, name)}; it must not be negative.")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be a number and not negative.")
+        for name, kind in get_type_hints(type(self)).items():
+            if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
+                raise InputError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(get_args(kind))}.")
+        if self.seed >= 2**32:
+            raise InputError(f"seed is {self.seed}; it must be below 2**32.")
         if not 0 <= self.ema_decay < 1:
             raise InputError(f"ema_decay is {self.ema_decay}; it must be in [0, 1).")
         if self.rows is not None and self.rows < 1:
             raise InputError(f"rows is {self.rows}; at least one row must be free.")
-        if self.resolution is not None and self.resolution < 32:
-            raise InputError(f"resolution is {self.resolution}; it must be at least 32 pixels.")
+        if self.resolution is not None and not 32 <= self.resolution <= 10_000:
+            raise InputError(f"resolution is {self.resolution}; it must be 32 to 10,000 pixels.")
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> InstructionLearnerConfig:

@@ -26,7 +26,7 @@ from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer, CLIPV
 
 from oneshot_sketch.backbone import check_components, drawing_defaults, fingerprint, locate, one_sentence
 from oneshot_sketch.errors import InputError
-from oneshot_sketch.images import ImageLike, fitted_size, save_png, to_rgb
+from oneshot_sketch.images import MAX_PIXELS, MIN_SIDE, ImageLike, fitted_size, save_png, to_rgb
 from oneshot_sketch.learned_instruction import LearnedInstruction
 from oneshot_sketch.models.patch_autoencoder import PatchAutoencoder
 
@@ -98,6 +98,7 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
         Raises:
             InputError: not found, damaged, or not an InstructPix2Pix.
         """
+        kwargs.setdefault("use_safetensors", True)
         if "torch_dtype" not in kwargs:
             kwargs.setdefault("dtype", torch.float32)  # transformers would keep the file's own precision, diffusers not
         name = pretrained_model_name_or_path
@@ -240,17 +241,18 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
         """
         photos = self._photos(image, resolution)
         instruction = self._chosen(prompt, text, prompt_embeds)
-        backbone = self.__dict__.get("_name") or self.config.get("_name_or_path") or ""
+        backbone = str(self.__dict__.get("_name") or self.config.get("_name_or_path") or "")
         defaults = {**drawing_defaults(backbone), **(instruction.record.drawing if instruction else {})}
         steps = int(_default(num_inference_steps, defaults["num_inference_steps"]))
         text_scale = float(_default(guidance_scale, defaults["guidance_scale"]))
         image_scale = float(_default(image_guidance_scale, defaults["image_guidance_scale"]))
-        if steps < 1:
-            raise InputError(f"num_inference_steps is {steps}; at least one step is needed.")
-        if not (image_scale >= 1 and text_scale >= 0):
+        if not 1 <= steps <= self.scheduler.config.num_train_timesteps:
+            limit = self.scheduler.config.num_train_timesteps
+            raise InputError(f"num_inference_steps is {steps}; it must be 1 to {limit}.")
+        if not (1 <= image_scale < math.inf and 0 <= text_scale < math.inf):
             raise InputError(
-                f"guidance_scale is {text_scale} and image_guidance_scale {image_scale}; the first must not be negative and the "
-                "second at least 1."
+                f"guidance_scale is {text_scale} and image_guidance_scale {image_scale}; the first must not be negative, the "
+                "second at least 1, and both finite."
             )
         if num_images_per_prompt < 1:
             raise InputError(f"num_images_per_prompt is {num_images_per_prompt}; it must be at least 1.")
@@ -357,9 +359,9 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
         sizes = set()
         for i, photo in enumerate(photos):
             pixels = (photo.width * photo.height) ** 0.5 if side == "photo" else side
-            if not isinstance(pixels, int | float) or not 2 * self.vae_scale_factor <= pixels < math.inf:
-                raise InputError(f'resolution is {resolution!r}; give "native", "photo" or a number of pixels from 16 up.')
-            size = fitted_size(photo.size, pixels, self.vae_scale_factor)
+            if not isinstance(pixels, int | float) or not MIN_SIDE <= pixels <= MAX_PIXELS**0.5:
+                raise InputError(f'resolution is {resolution!r}; give "native", "photo" or a number of pixels from 16 to 10,000.')
+            size = fitted_size(photo.size, pixels)
             sizes.add(size)
             photos[i] = photo if photo.size == size else photo.resize(size, Image.Resampling.LANCZOS)
         if len(sizes) > 1:

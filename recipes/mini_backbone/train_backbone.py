@@ -28,7 +28,7 @@ from triples import to_tensor
 from oneshot_sketch.attributes import ATTRIBUTES, LEVELS
 from oneshot_sketch.models.patch_autoencoder import PatchAutoencoder
 
-BATCH, RATE, WARM_UP, EMA_DECAY = 24, 6e-4, 100, 0.9995
+BATCH, RATE, WARM_UP, AVERAGE = 24, 6e-4, 100, 0.9995
 
 
 def main() -> None:
@@ -49,11 +49,12 @@ def main() -> None:
     state.load(args.run / "state.pt")
 
     minutes = args.decay_minutes or args.minutes
+    average = 0.99 if args.decay_minutes else AVERAGE  # while the rate falls, old weights are worse ones
     start, recent = time.monotonic(), []
     bar = tqdm(initial=state.step, unit="step", mininterval=10)
     while (done := (time.monotonic() - start) / (60 * minutes)) < 1:
         rate = RATE * min(1, (state.step + 1) / WARM_UP) * (1 - done if args.decay_minutes else 1)
-        loss = state.update(lessons.batch(state.step), rate)
+        loss = state.update(lessons.batch(state.step), rate, average)
         recent.append(loss)
         bar.update()
         if state.step % 100 == 0:
@@ -106,7 +107,7 @@ class State:
         self.average = [p.detach().clone() for p in self.parameters]
         self.optimiser = torch.optim.AdamW(self.parameters, lr=RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
 
-    def update(self, batch: tuple[Tensor, ...], rate: float) -> float:
+    def update(self, batch: tuple[Tensor, ...], rate: float, average: float) -> float:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         loss = self.model(*batch)
@@ -116,7 +117,7 @@ class State:
         self.optimiser.zero_grad()
         self.step += 1
         if self.step % 4 == 0:
-            decay = min(EMA_DECAY**4, (self.step + 1) / (self.step + 40))
+            decay = min(average**4, (self.step + 1) / (self.step + 40))
             torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
         return loss.item()
 

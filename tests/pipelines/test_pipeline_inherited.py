@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -153,11 +154,10 @@ def test_scheduler_swaps_in_and_draws_what_it_draws_upstream(
     stock.scheduler = kind.from_config(tiny_pipe.scheduler.config)
     tiny_pipe.scheduler = kind.from_config(tiny_pipe.scheduler.config)
     tiny_pipe.load_instruction(instruction)
-    given = {"image": photo, "num_inference_steps": 3, "output_type": "latent", "eta": 0.5}
+    given = {"image": photo, "num_inference_steps": 4, "output_type": "latent", "eta": 0.5}
     drawn = sketches(tiny_pipe, **given)
     assert drawn.isfinite().all()
     assert torch.equal(drawn, sketches(stock, prompt_embeds=instruction.embeddings[None], **given))
-    assert tiny_pipe(**given).settings["scheduler"] == f"{name}Scheduler"
 
 
 # ── offloading and attention ──
@@ -241,7 +241,7 @@ def test_from_pipe_shares_the_components_of_a_stock_pipeline(
     assert all(pipe.components[name] is component for name, component in stock.components.items())
     expected = sketches(stock, image=photo, prompt_embeds=instruction.embeddings[None])
     assert np.array_equal(sketches(pipe.load_instruction(instruction), image=photo), expected)
-    settings = pipe(image=photo).settings
+    settings = json.loads(json.dumps(pipe(image=photo).settings))
     assert (settings["backbone"], settings["num_inference_steps"]) == (str(tmp_path), 3)
 
 

@@ -1,0 +1,48 @@
+"""What is public, and what importing it costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import oneshot_sketch
+
+PUBLIC = [
+    "FrozenInstructPix2Pix",
+    "InputError",
+    "InstructionLearner",
+    "InstructionLearnerConfig",
+    "InstructionRecord",
+    "LearnedInstruction",
+    "OneShotSketchPipeline",
+    "PhotoSketchPair",
+]
+HEAVY = {"torch", "diffusers", "transformers", "numpy", "PIL", "huggingface_hub", "safetensors"}
+
+
+def test_the_public_names_are_these() -> None:
+    """Whoever changes this list changes the CHANGELOG too."""
+    assert sorted(oneshot_sketch.__all__) == PUBLIC
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_resolves_and_is_documented(name: str) -> None:
+    assert getattr(oneshot_sketch, name).__doc__
+    assert name in dir(oneshot_sketch)
+
+
+def test_other_names_do_not_resolve() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Sketcher'"):
+        _ = oneshot_sketch.Sketcher  # type: ignore[attr-defined]
+    with pytest.raises(ImportError):
+        exec("from oneshot_sketch import Sketcher")
+
+
+@pytest.mark.parametrize("module", ["oneshot_sketch", "oneshot_sketch.cli.main"])
+def test_importing_is_light_and_silent(module: str) -> None:
+    program = f"import sys; before = set(sys.modules); import {module}; print(*set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True)
+    assert not done.stderr
+    assert not HEAVY & {name.partition(".")[0] for name in done.stdout.split()}
