@@ -32,14 +32,16 @@ def sketch(
     if spoilt := {os.path.realpath(path) for path in paths} & {os.path.realpath(result) for result in results.values()}:
         raise InputError(f"the sketch would replace the photo {min(spoilt)}; choose another --output.")
 
+    from oneshot_sketch.learned_instruction import LearnedInstruction
+
+    learned = LearnedInstruction.from_pretrained(instruction)
+
     import torch
     from tqdm import tqdm
 
     from oneshot_sketch.cli.learning import load_backbone
     from oneshot_sketch.images import open_image
-    from oneshot_sketch.learned_instruction import LearnedInstruction
 
-    learned = LearnedInstruction.from_pretrained(instruction)
     pipe = load_backbone(backbone or learned.record.backbone, device)
     pipe.load_instruction(learned, name=Path(instruction).name)
     failed = []

@@ -110,6 +110,7 @@ class InstructionLearner:
         if checkpoint is not None:
             run.resume(Path(checkpoint))
         grid = fixed_grid(config, backbone.num_timesteps, shape, views)
+        whole = None  # the state after the last whole step: Ctrl-C may come in the middle of one
         if run.step == 0:
             run.judge(self._judge(free.detach(), material, grid))
 
@@ -131,11 +132,12 @@ class InstructionLearner:
 
                 bar.update()
                 bar.set_postfix(rec=f"{reconstruction.item():.4f}", cos=f"{cosine.item():+.3f}")
-                due = config.select_every and run.step % config.select_every == 0
-                if due or run.step == config.steps:
+                due = run.step == config.steps or (config.select_every and run.step % config.select_every == 0)
+                if due:
                     run.judge(self._judge(run.average, material, grid), last_wins=not config.select_every)
-                    if checkpoint is not None:
-                        run.save(Path(checkpoint))
+                whole = run.state()
+                if checkpoint is not None and due:
+                    save_state(Path(checkpoint), *whole)
                 if callback is not None:
                     callback(
                         LearningState(
@@ -143,8 +145,8 @@ class InstructionLearner:
                         )
                     )
         except KeyboardInterrupt:
-            if checkpoint is not None:
-                run.save(Path(checkpoint))
+            if checkpoint is not None and whole is not None:
+                save_state(Path(checkpoint), *whole)
             raise
         finally:
             bar.close()
@@ -274,11 +276,12 @@ class Run:
         if not self.lowest or last_wins or losses["total"] < self.lowest["total"]:
             self.lowest, self.best, self.best_step = losses, self.average.clone(), self.step
 
-    def save(self, folder: Path) -> None:
-        state = self.optimiser.state[self.free]
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """A copy of all of it, for `save_state`."""
         tensors = {"free": self.free, "average": self.average, "best": self.best}
+        tensors |= {f"adamw.{key}": value for key, value in self.optimiser.state[self.free].items()}
         scalars = {"step": self.step, "best_step": self.best_step, "first": self.first, "lowest": self.lowest}
-        save_state(folder, {**tensors, **{f"adamw.{key}": value for key, value in state.items()}}, {**scalars, **self.identity})
+        return {key: value.detach().clone() for key, value in tensors.items()}, {**scalars, **self.identity}
 
     def resume(self, folder: Path) -> None:
         loaded = load_state(folder)

@@ -18,11 +18,13 @@ import torch
 from PIL import Image
 
 from oneshot_sketch import LearnedInstruction
+from oneshot_sketch.cli.learning import learn_and_save, open_pairs
 from oneshot_sketch.images import save_png
 from oneshot_sketch.learned_instruction import CARD, CONFIG, PREVIEW, WEIGHTS
 from oneshot_sketch.learners.config import InstructionLearnerConfig
+from oneshot_sketch.learners.instruction import InstructionLearner, Run
 
-Run = Callable[..., Any]
+Command = Callable[..., Any]
 PROGRAM = "from oneshot_sketch.cli.main import main; main()"
 
 
@@ -38,7 +40,7 @@ def settings_of(path: Path) -> dict[str, Any]:
 # ── help and usage ──
 
 
-def test_help_names_every_command_and_option(run: Run) -> None:
+def test_help_names_every_command_and_option(run: Command) -> None:
     said = run("--help")
     assert said.code == 0
     assert {"quickstart", "learn", "sketch"} <= set(said.out.split())
@@ -72,7 +74,7 @@ def test_help_names_every_command_and_option(run: Run) -> None:
     ],
     ids=lambda arguments: " ".join(map(str, arguments)) or "nothing",
 )
-def test_wrong_usage_is_code_2(run: Run, arguments: tuple[object, ...]) -> None:
+def test_wrong_usage_is_code_2(run: Command, arguments: tuple[object, ...]) -> None:
     said = run(*arguments)
     assert said.code == 2
     assert "Traceback" not in said.err
@@ -81,7 +83,7 @@ def test_wrong_usage_is_code_2(run: Run, arguments: tuple[object, ...]) -> None:
 # ── learn, then sketch ──
 
 
-def test_from_a_pair_to_sketches(run: Run, desk: Path, tiny_backbone: Path) -> None:
+def test_from_a_pair_to_sketches(run: Command, desk: Path, tiny_backbone: Path) -> None:
     learned = run(
         *("learn", "--photo", desk / "photo.png", "--sketch", desk / "sketch.png", "--output", desk / "pencil"),
         *("--backbone", tiny_backbone, "--steps", 2, "--rows", 6, "--text", "ink", "--seed", 3, "--preview-steps", 1),
@@ -111,14 +113,14 @@ def test_from_a_pair_to_sketches(run: Run, desk: Path, tiny_backbone: Path) -> N
     assert (settings["num_inference_steps"], settings["seed"]) == (2, 0)
 
 
-def test_several_pairs_of_one_style(run: Run, desk: Path, tiny_backbone: Path) -> None:
+def test_several_pairs_of_one_style(run: Command, desk: Path, tiny_backbone: Path) -> None:
     pair = ("--photo", desk / "photo.png", "--sketch", desk / "sketch.png")
     said = run("learn", *pair, *pair, "--output", desk / "pencil", "--backbone", tiny_backbone, "--steps", 1, "--edit-weight", 0)
     assert said.code == 0, said.err
     assert LearnedInstruction.from_pretrained(desk / "pencil").record.pairs == ("photo", "photo")
 
 
-def test_an_instruction_is_replaced_only_when_asked(run: Run, desk: Path, tiny_backbone: Path) -> None:
+def test_an_instruction_is_replaced_only_when_asked(run: Command, desk: Path, tiny_backbone: Path) -> None:
     (desk / "pencil").mkdir()
     (desk / "pencil" / CARD).write_text("written by hand")
     command = ("learn", "--photo", desk / "photo.png", "--sketch", desk / "sketch.png", "--output", desk / "pencil")
@@ -130,7 +132,7 @@ def test_an_instruction_is_replaced_only_when_asked(run: Run, desk: Path, tiny_b
     assert (desk / "pencil" / CARD).read_text() == "written by hand"
 
 
-def test_folders_and_photos_one_sketch_each(run: Run, desk: Path, pencil: Path) -> None:
+def test_folders_and_photos_one_sketch_each(run: Command, desk: Path, pencil: Path) -> None:
     command = ("sketch", desk / "photos", desk / "photo.png", desk / "photo.png", "--instruction", pencil)
     said = run(*command, "--output", desk / "new" / "out")
     assert said.code == 0, said.err
@@ -138,7 +140,7 @@ def test_folders_and_photos_one_sketch_each(run: Run, desk: Path, pencil: Path) 
     assert said.out.startswith("4 of 4 photos sketched.")
 
 
-def test_a_seed_is_a_sketch(run: Run, desk: Path, pencil: Path) -> None:
+def test_a_seed_is_a_sketch(run: Command, desk: Path, pencil: Path) -> None:
     command = ("sketch", desk / "photos" / "ada.png", "--instruction", pencil)
     for place, seed in (("a", 5), ("b", 5), ("c", 6)):
         assert run(*command, "--output", desk / place, "--seed", seed).code == 0
@@ -148,7 +150,7 @@ def test_a_seed_is_a_sketch(run: Run, desk: Path, pencil: Path) -> None:
     assert settings_of(desk / "c" / "ada.png")["seed"] == 6
 
 
-def test_options_reach_the_sketch(run: Run, desk: Path, pencil: Path) -> None:
+def test_options_reach_the_sketch(run: Command, desk: Path, pencil: Path) -> None:
     options = ("--text", "soft", "--steps", 3, "--guidance-scale", 2, "--image-guidance-scale", 1.2, "--resolution", 64)
     said = run("sketch", desk / "photo.png", "--instruction", pencil, "--output", desk / "out", *options)
     assert said.code == 0, said.err
@@ -160,7 +162,7 @@ def test_options_reach_the_sketch(run: Run, desk: Path, pencil: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["grey", "alpha", "cmyk", "palette", "deep", "turned"])
-def test_unusual_photos_are_sketched(run: Run, desk: Path, pencil: Path, kind: str) -> None:
+def test_unusual_photos_are_sketched(run: Command, desk: Path, pencil: Path, kind: str) -> None:
     photo = Image.open(desk / "photo.png")
     path = desk / "odd.tiff"
     exif = Image.Exif()
@@ -178,7 +180,7 @@ def test_unusual_photos_are_sketched(run: Run, desk: Path, pencil: Path, kind: s
 
 
 def test_quickstart_lays_everything_on_one_sheet(
-    run: Run, desk: Path, tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch
+    run: Command, desk: Path, tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a tiny backbone in the place of `mini`, and two steps."""
     assets = desk / "assets"
@@ -222,8 +224,8 @@ def test_the_program_sketches_even_where_only_ascii_is_spoken(desk: Path, pencil
     assert done.returncode == 0, done.stderr
     assert listing(place) == ["photo.png"]
     assert "1 of 1 photos sketched" in done.stdout
-    said = [line for line in done.stderr.splitlines() if "it/s]" not in line and "photo/s]" not in line and line.strip()]
-    assert not said, "nothing but bars"
+    said = [line for line in done.stderr.splitlines() if "sketching:" not in line and line.strip()]
+    assert not said, "nothing but the bar"
 
 
 def test_the_program_offline_says_so_in_one_line(desk: Path) -> None:
@@ -251,25 +253,53 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: i
     monkeypatch.setattr(owner, name, interrupted)
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What four steps on the desk's pair come to when nobody interferes."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    lay_out(folder)
+    pairs = open_pairs([folder / "photo.png"], [folder / "sketch.png"], None, None)
+    learn_and_save(pairs, InstructionLearnerConfig(steps=4), str(tiny_backbone), folder / "pencil")
+    return folder / "pencil"
+
+
+@pytest.mark.parametrize(
+    ("owner", "method", "call", "keeps"),
+    [
+        (InstructionLearner, "_judge", 1, False),
+        (torch.optim.AdamW, "step", 3, True),
+        (Run, "advance", 3, True),
+        (InstructionLearner, "_judge", 2, True),
+        (LearnedInstruction, "save_pretrained", 1, True),
+    ],
+    ids=["before the first step", "in a gradient", "in the middle of a step", "after the last step", "while saving"],
+)
 def test_learning_goes_on_after_ctrl_c_to_the_same_bytes(
-    run: Run, desk: Path, tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch
+    run: Command,
+    desk: Path,
+    tiny_backbone: Path,
+    uninterrupted: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: type,
+    method: str,
+    call: int,
+    keeps: bool,
 ) -> None:
-    command = ("learn", "--photo", desk / "photo.png", "--sketch", desk / "sketch.png", "--backbone", tiny_backbone, "--steps", 5)
-    assert run(*command, "--output", desk / "whole").code == 0
+    command = ("learn", "--photo", desk / "photo.png", "--sketch", desk / "sketch.png", "--backbone", tiny_backbone, "--steps", 4)
     with monkeypatch.context() as patch:
-        interrupt_at(patch, torch.optim.AdamW, "step", 3)
+        interrupt_at(patch, owner, method, call)
         stopped = run(*command, "--output", desk / "pencil")
     assert stopped.complaint == "stopped; run the same command again to go on."
     assert not (desk / "pencil").exists()
-    assert listing(desk / "pencil.checkpoint") == ["state.safetensors"]
+    assert (desk / "pencil.checkpoint" / "state.safetensors").exists() == keeps
     went_on = run(*command, "--output", desk / "pencil")
     assert went_on.code == 0, went_on.err
-    assert listing(desk) == ["pencil", "photo.png", "photos", "sketch.png", "whole"]
+    assert listing(desk) == ["pencil", "photo.png", "photos", "sketch.png"], "no checkpoint is left"
     for name in (WEIGHTS, CONFIG, PREVIEW):
-        assert (desk / "pencil" / name).read_bytes() == (desk / "whole" / name).read_bytes(), name
+        assert (desk / "pencil" / name).read_bytes() == (uninterrupted / name).read_bytes(), name
 
 
-def test_sketches_already_drawn_survive_ctrl_c(run: Run, desk: Path, pencil: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sketches_already_drawn_survive_ctrl_c(run: Command, desk: Path, pencil: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import oneshot_sketch.pipelines.one_shot_sketch as pipelines
 
     calls = itertools.count(1)
