@@ -51,7 +51,7 @@ def drawing_defaults(name: str | Path) -> dict[str, float]:
         found = json.loads(own.read_text()) if name and own.is_file() else {}
         usable = all(type(value) in (int, float) and abs(value) < 1e9 for value in found.values())
     except (OSError, ValueError, AttributeError, RecursionError):
-        usable = False
+        found, usable = {}, False
     if not usable:
         raise InputError(f"{own} is not an object of numbers; delete it or load the backbone again.")
     return {"num_inference_steps": 20, "guidance_scale": 7.5, "image_guidance_scale": 1.5} | found

@@ -154,7 +154,7 @@ def list_images(folder: Path) -> list[Path]:
 def _upright(image: Image.Image) -> Image.Image:
     """Turned as its EXIF says; Pillow's own `exif_transpose` fails where any other tag is malformed."""
     try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # unreadable metadata; the pixels may be fine
         return image
     return image if turn is None else image.transpose(turn)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,16 +63,23 @@ def face(seed: int) -> Image.Image:
     return Image.fromarray(rng.integers(0, 256, (4, 4, 3), np.uint8)).resize((40, 48), Image.Resampling.BICUBIC)
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def drawer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with photo.png, its sketch.png, and photos/ada.png, grace.jpg and mary.webp."""
-    face(0).save(tmp_path / "photo.png")
-    face(0).convert("L").save(tmp_path / "sketch.png")
-    (tmp_path / "photos").mkdir()
+    folder = tmp_path_factory.mktemp("drawer")
+    face(0).save(folder / "photo.png")
+    face(0).convert("L").save(folder / "sketch.png")
+    (folder / "photos").mkdir()
     for i, name in enumerate(("ada.png", "grace.jpg", "mary.webp")):
-        face(i + 1).save(tmp_path / "photos" / name)
-    (tmp_path / "photos" / "notes.txt").write_text("not a photo")
-    return tmp_path
+        face(i + 1).save(folder / "photos" / name)
+    (folder / "photos" / "notes.txt").write_text("not a photo")
+    return folder
+
+
+@pytest.fixture
+def desk(drawer: Path, tmp_path: Path) -> Path:
+    """A copy of `drawer` to work on."""
+    return shutil.copytree(drawer, tmp_path / "desk")
 
 
 @pytest.fixture(scope="session")

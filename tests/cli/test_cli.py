@@ -254,13 +254,12 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: i
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def uninterrupted(tiny_backbone: Path, drawer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What four steps on the desk's pair come to when nobody interferes."""
-    folder = tmp_path_factory.mktemp("uninterrupted")
-    lay_out(folder)
-    pairs = open_pairs([folder / "photo.png"], [folder / "sketch.png"], None, None)
-    learn_and_save(pairs, InstructionLearnerConfig(steps=4), str(tiny_backbone), folder / "pencil")
-    return folder / "pencil"
+    folder = tmp_path_factory.mktemp("uninterrupted") / "pencil"
+    pairs = open_pairs([drawer / "photo.png"], [drawer / "sketch.png"], None, None)
+    learn_and_save(pairs, InstructionLearnerConfig(steps=4), str(tiny_backbone), folder)
+    return folder
 
 
 @pytest.mark.parametrize(
