@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
@@ -26,9 +25,10 @@ from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer, CLIPV
 
 from oneshot_sketch.backbone import check_components, drawing_defaults, fingerprint, locate, one_sentence
 from oneshot_sketch.errors import InputError
-from oneshot_sketch.images import MAX_PIXELS, MIN_SIDE, ImageLike, fitted_size, save_png, to_rgb
+from oneshot_sketch.images import ImageLike, save_png
 from oneshot_sketch.learned_instruction import LearnedInstruction
 from oneshot_sketch.models.patch_autoencoder import PatchAutoencoder
+from oneshot_sketch.pipelines.photos import fitted_photos
 
 logger = logging.getLogger(__name__)
 
@@ -239,7 +239,7 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
         Raises:
             InputError: no photo, no instruction, or an argument out of range.
         """
-        photos = self._photos(image, resolution)
+        photos = fitted_photos(image, resolution, native=self.unet.config.sample_size * self.vae_scale_factor)
         instruction = self._chosen(prompt, text, prompt_embeds)
         backbone = str(self.__dict__.get("_name") or self.config.get("_name_or_path") or "")
         defaults = {**drawing_defaults(backbone), **(instruction.record.drawing if instruction else {})}
@@ -342,31 +342,6 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
             reason = str(error).strip().split("\n")[0]
             logger.warning("xformers is not usable here (%s); using PyTorch's scaled_dot_product_attention.", reason)
             self.disable_xformers_memory_efficient_attention()
-
-    def _photos(self, image: ImageLike | Sequence[ImageLike] | None, resolution: int | str) -> list[Image.Image]:
-        """Upright RGB photos of one size, fitted to `resolution`."""
-        several = image.ndim == 4 if isinstance(image, Tensor | np.ndarray) else isinstance(image, list | tuple)
-        given: list[Any] = [] if image is None else list(image) if several else [image]  # type: ignore[arg-type]
-        if not given:
-            raise InputError("there is no photo to sketch; pass image=.")
-        signed = any(bool((one < 0).any()) for one in given if isinstance(one, Tensor))
-        photos = []
-        for one in given:
-            if not isinstance(one, Image.Image | np.ndarray | Tensor):
-                raise InputError(f"a photo must be a PIL image, an array or a tensor, not {one!r}; open files first.")
-            photos.append(to_rgb(one * 2 - 1 if isinstance(one, Tensor) and not signed else one))
-        side = self.unet.config.sample_size * self.vae_scale_factor if resolution == "native" else resolution
-        sizes = set()
-        for i, photo in enumerate(photos):
-            pixels = (photo.width * photo.height) ** 0.5 if side == "photo" else side
-            if not isinstance(pixels, int | float) or not MIN_SIDE <= pixels <= MAX_PIXELS**0.5:
-                raise InputError(f'resolution is {resolution!r}; give "native", "photo" or a number of pixels from 16 to 10,000.')
-            size = fitted_size(photo.size, pixels)
-            sizes.add(size)
-            photos[i] = photo if photo.size == size else photo.resize(size, Image.Resampling.LANCZOS)
-        if len(sizes) > 1:
-            raise InputError("the photos differ in shape; sketch those of one shape together, or one at a time.")
-        return photos
 
     def _chosen(self, prompt: Any, text: str | None, prompt_embeds: Tensor | None) -> LearnedInstruction | None:
         if (prompt is not None) + (prompt_embeds is not None) + (text is not None) > 1:

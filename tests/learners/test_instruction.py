@@ -12,7 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from oneshot_sketch import FrozenInstructPix2Pix, InputError, InstructionLearner, InstructionLearnerConfig, PhotoSketchPair
 from oneshot_sketch.guidance import two_scale_guidance
 from oneshot_sketch.hard_prompt import HardPromptConfig
+from oneshot_sketch.learners.checkpoint import load_state
 from oneshot_sketch.learners.draws import draw, fixed_grid
+from oneshot_sketch.learners.instruction import Run
 
 FAST = InstructionLearnerConfig(steps=6, draws=2, grid=4, augmentations=2, select_every=2, rows=5, text="ink sketch")
 
@@ -58,6 +60,30 @@ def test_a_stopped_run_resumes_to_the_same_bytes(
 
     with pytest.raises(KeyboardInterrupt):
         learn(tiny_frozen, pair, checkpoint=tmp_path, callback=stop)
+    resumed = learn(tiny_frozen, pair, checkpoint=tmp_path)
+    assert torch.equal(resumed.embeddings, whole.embeddings)
+    assert resumed.record == whole.record
+
+
+@pytest.mark.parametrize("broken", ["advance", "judge", "state"])
+def test_a_run_stopped_inside_a_step_resumes_to_the_same_bytes(
+    tiny_frozen: FrozenInstructPix2Pix, pair: PhotoSketchPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    whole = learn(tiny_frozen, pair)
+    original, calls = getattr(Run, broken), []
+
+    def stop(run: Run, *args: object, **kwargs: object) -> object:
+        calls.append(run.step)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return original(run, *args, **kwargs)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Run, broken, stop)
+        learn(tiny_frozen, pair, checkpoint=tmp_path)
+    saved = load_state(tmp_path)
+    assert saved is not None
+    assert saved[1]["step"] == 1
     resumed = learn(tiny_frozen, pair, checkpoint=tmp_path)
     assert torch.equal(resumed.embeddings, whole.embeddings)
     assert resumed.record == whole.record
