@@ -1,0 +1,54 @@
+"""One-shot instruction tuning, ours and VISII's, and its ablations: a preset and what differs from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from PIL import Image
+
+from oneshot_sketch.benchmark.rivals.networks import drawn, frozen, pipeline
+from oneshot_sketch.benchmark.system import register
+from oneshot_sketch.learners import InstructionLearner, InstructionLearnerConfig
+from oneshot_sketch.pair import PhotoSketchPair
+
+
+@register("instruction")
+class Instruction:
+    """A learned instruction.
+
+    Args:
+        preset: of `InstructionLearnerConfig`: "default", "paper" or "visii".
+        changes: settings that differ from the preset.
+        text: joined with the instruction (the hybrid instruction).
+        steps, guidance_scale, image_guidance_scale: default the backbone's own.
+    """
+
+    def __init__(
+        self,
+        backbone: str = "mini",
+        preset: str = "default",
+        changes: Mapping[str, Any] | None = None,
+        text: str | None = None,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+        image_guidance_scale: float | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.config = InstructionLearnerConfig.preset(preset, **{"seed": seed, **(changes or {})})
+        self.pipe, self.frozen, self.text, self.seed = pipeline(backbone), frozen(backbone), text, seed
+        self.drawing = {
+            "num_inference_steps": steps,
+            "guidance_scale": guidance_scale,
+            "image_guidance_scale": image_guidance_scale,
+        }
+
+    def learn(self, pairs: Sequence[PhotoSketchPair]) -> None:
+        self.instruction = InstructionLearner(self.frozen, self.config).learn(list(pairs), progress=False)
+
+    def sketch(self, photos: Sequence[Image.Image]) -> list[Image.Image]:
+        self.pipe.load_instruction(self.instruction, "benchmark")
+        try:
+            return drawn(self.pipe, photos, self.seed, text=self.text, **self.drawing)
+        finally:
+            self.pipe.unload_instruction("benchmark")

@@ -1,0 +1,48 @@
+"""One copy of a backbone for all systems that use it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from PIL import Image
+
+from oneshot_sketch.backbone import FrozenInstructPix2Pix
+from oneshot_sketch.benchmark.system import Unavailable
+from oneshot_sketch.errors import InputError
+from oneshot_sketch.pipelines.one_shot_sketch import OneShotSketchPipeline
+
+BATCH = 10
+
+
+@cache
+def pipeline(backbone: str) -> OneShotSketchPipeline:
+    """The loaded pipeline, on CUDA where there is one.
+
+    Raises:
+        Unavailable: the checkpoint is neither here nor to be had.
+    """
+    place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        pipe = OneShotSketchPipeline.from_pretrained(backbone, dtype=torch.bfloat16 if place.type == "cuda" else torch.float32)
+    except InputError as error:
+        raise Unavailable(str(error)) from None
+    pipe.set_progress_bar_config(disable=True)
+    return pipe.to(place)
+
+
+@cache
+def frozen(backbone: str) -> FrozenInstructPix2Pix:
+    return FrozenInstructPix2Pix.from_pipeline(pipeline(backbone), backbone)
+
+
+def drawn(pipe: OneShotSketchPipeline, photos: Sequence[Image.Image], seed: int, **arguments: Any) -> list[Image.Image]:
+    """Sketches in batches, every photo from the same noise, resized to the photos where the backbone draws another size."""
+    sketches: list[Image.Image] = []
+    for start in range(0, len(photos), BATCH):
+        batch = list(photos[start : start + BATCH])
+        generators = [torch.Generator().manual_seed(seed) for _ in batch]
+        sketches += pipe(image=batch, generator=generators, **arguments).images
+    return [s if s.size == p.size else s.resize(p.size, Image.Resampling.LANCZOS) for s, p in zip(sketches, photos, strict=True)]

@@ -1,0 +1,63 @@
+"""InstructPix2Pix by plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PIL import Image
+
+from oneshot_sketch.attributes import describe, measure
+from oneshot_sketch.benchmark.rivals.networks import drawn, pipeline
+from oneshot_sketch.benchmark.system import register
+from oneshot_sketch.errors import InputError
+from oneshot_sketch.images import to_tensor
+from oneshot_sketch.metrics import ssim, tone_distance
+from oneshot_sketch.pair import PhotoSketchPair
+
+
+@register("text")
+class Text:
+    """The prompt that redraws the exemplar best: lowest tone distance − SSIM among `prompts`.
+
+    Args:
+        prompts: candidates; with one there is no choice.
+        attributes: add the exemplar's measured look, in the words that `mini` was taught.
+        steps, guidance_scale, image_guidance_scale: default the backbone's own.
+    """
+
+    def __init__(
+        self,
+        prompts: Sequence[str],
+        backbone: str = "mini",
+        attributes: bool = False,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+        image_guidance_scale: float | None = None,
+        seed: int = 0,
+    ) -> None:
+        if not prompts:
+            raise InputError("the text system needs at least one prompt.")
+        self.prompts, self.attributes, self.seed = list(prompts), attributes, seed
+        self.pipe = pipeline(backbone)
+        self.drawing = {
+            "num_inference_steps": steps,
+            "guidance_scale": guidance_scale,
+            "image_guidance_scale": image_guidance_scale,
+        }
+
+    def learn(self, pairs: Sequence[PhotoSketchPair]) -> None:
+        pair, truth = pairs[0], to_tensor(pairs[0].sketch)
+        look = f" {describe(measure(truth, to_tensor(pair.photo))[0])}" if self.attributes else ""
+        candidates = [prompt + look for prompt in self.prompts]
+
+        def error(prompt: str) -> float:
+            again = to_tensor(self._say(prompt, [pair.photo])[0])
+            return (tone_distance(again, truth) - ssim(again, truth)).item()
+
+        self.prompt = min(candidates, key=error) if len(candidates) > 1 else candidates[0]
+
+    def sketch(self, photos: Sequence[Image.Image]) -> list[Image.Image]:
+        return self._say(self.prompt, photos)
+
+    def _say(self, prompt: str, photos: Sequence[Image.Image]) -> list[Image.Image]:
+        return drawn(self.pipe, photos, self.seed, prompt=prompt, **self.drawing)

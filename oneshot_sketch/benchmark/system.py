@@ -1,0 +1,63 @@
+"""What is compared: anything that learns from pairs and then sketches photos, registered by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from PIL import Image
+
+from oneshot_sketch.errors import InputError
+from oneshot_sketch.pair import PhotoSketchPair
+
+
+class System(Protocol):
+    """One way to sketch. A fresh object is built for every exemplar."""
+
+    def learn(self, pairs: Sequence[PhotoSketchPair]) -> None:
+        """Take in the exemplar pairs; everything that `sketch` needs of them."""
+        ...
+
+    def sketch(self, photos: Sequence[Image.Image]) -> list[Image.Image]:
+        """One sketch a photo, of the photo's size; the same photos give the same sketches."""
+        ...
+
+
+class Unavailable(Exception):
+    """Raised while building a system whose weights are absent; the sentence is shown in the report."""
+
+
+Factory = TypeVar("Factory", bound=Callable[..., System])
+_FACTORIES: dict[str, Callable[..., System]] = {}
+
+
+def register(name: str) -> Callable[[Factory], Factory]:
+    """Decorator: make a class or function that returns a `System` known to protocols as `name`."""
+
+    def add(factory: Factory) -> Factory:
+        if _FACTORIES.get(name, factory) is not factory:
+            raise InputError(f"there is already a system {name!r}; choose another name.")
+        _FACTORIES[name] = factory
+        return factory
+
+    return add
+
+
+def known_systems() -> list[str]:
+    """Names that protocols may use, sorted."""
+    return sorted(_FACTORIES)
+
+
+def build(name: str, options: Mapping[str, Any] | None = None) -> System:
+    """A fresh system.
+
+    Raises:
+        InputError: an unknown name or option.
+        Unavailable: its weights are not here.
+    """
+    if name not in _FACTORIES:
+        raise InputError(f"there is no system {name!r}; known are {', '.join(known_systems())}.")
+    try:
+        return _FACTORIES[name](**(options or {}))
+    except TypeError as error:
+        raise InputError(f"the system {name!r} cannot be built with {dict(options or {})} ({error}).") from None

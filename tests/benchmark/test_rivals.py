@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import picture
+from PIL import Image
+
+from oneshot_sketch import InputError, PhotoSketchPair
+from oneshot_sketch.benchmark import Unavailable, build, known_systems, register
+from oneshot_sketch.benchmark.rivals.pix2pix import UNet, patch_gan
+from oneshot_sketch.filters import match_tone, xdog
+from oneshot_sketch.images import to_pil, to_tensor
+
+LEARNING = {"steps": 2, "draws": 1, "grid": 1, "augmentations": 1, "select_every": 0, "edit_weight": 0.0, "init": "text"}
+
+
+@pytest.fixture
+def squeezenet(tmp_path: Path) -> Path:
+    from torchvision.models import squeezenet1_1
+
+    torch.manual_seed(0)
+    torch.save(squeezenet1_1(weights=None).state_dict(), tmp_path / "squeezenet.pth")
+    return tmp_path / "squeezenet.pth"
+
+
+def options(name: str, backbone: Path, squeezenet: Path) -> dict[str, object]:
+    learning = {"backbone": str(backbone), "changes": LEARNING, "steps": 2}
+    return {
+        "filter": {"kind": "dodge", "tone": True},
+        "gatys": {"network": "squeezenet", "weights": squeezenet, "iterations": 2, "size": 64},
+        "instruction": learning,
+        "pix2pix": {"steps": 2, "width": 4, "size": 32},
+        "sdedit": {**learning, "strength": 0.5},
+        "text": {"prompts": ["ink", "chalk"], "backbone": str(backbone), "steps": 2},
+    }[name]
+
+
+@pytest.mark.parametrize("name", ["filter", "gatys", "instruction", "pix2pix", "sdedit", "text"])
+def test_a_system_draws_every_photo_in_its_size_and_the_same_again(
+    name: str, tiny_backbone: Path, squeezenet: Path, pair: PhotoSketchPair
+) -> None:
+    photos = [picture(48, 48, seed) for seed in (3, 4, 5)]
+    drawn = []
+    for _ in range(2):
+        system = build(name, options(name, tiny_backbone, squeezenet))
+        system.learn([pair])
+        drawn.append([np.asarray(sketch) for sketch in system.sketch(photos)])
+    assert [sketch.shape for sketch in drawn[0]] == [(48, 48, 3)] * 3
+    assert all(np.array_equal(a, b) for a, b in zip(*drawn, strict=True))
+    assert not np.array_equal(drawn[0][0], drawn[0][1])
+
+
+def test_every_shipped_system_is_tested(tiny_backbone: Path, squeezenet: Path) -> None:
+    assert all(options(name, tiny_backbone, squeezenet) for name in known_systems())
+
+
+def test_a_filter_is_the_filter(pair: PhotoSketchPair) -> None:
+    system, photo = build("filter", {"kind": "xdog", "tone": True}), picture(40, 40, 9)
+    system.learn([pair])
+    expected = to_pil(match_tone(xdog(to_tensor(photo)), to_tensor(pair.sketch)))[0]
+    assert np.array_equal(np.asarray(system.sketch([photo])[0]), np.asarray(expected))
+
+
+def test_gatys_comes_nearer_to_the_exemplars_grams(squeezenet: Path, pair: PhotoSketchPair) -> None:
+    few, many = (
+        build("gatys", {"network": "squeezenet", "weights": squeezenet, "iterations": n, "size": 64, "style_weight": 1e3})
+        for n in (1, 40)
+    )
+    distances = []
+    for system in (few, many):
+        system.learn([pair])
+        drawn = system.sketch([picture(64, 64, 5)])[0]
+        grams = system._grams(system._taps(system._seen(drawn)))  # type: ignore[attr-defined]
+        distances.append(sum((a - b).square().sum() / b.square().sum() for a, b in zip(grams, system.style, strict=True)))  # type: ignore[attr-defined]
+    assert distances[1] < 0.7 * distances[0]
+
+
+def test_pix2pix_learns_its_pair(pair: PhotoSketchPair) -> None:
+    errors = []
+    for steps in (1, 120):
+        system = build("pix2pix", {"steps": steps, "width": 16, "size": 32})
+        system.learn([pair])
+        drawn = to_tensor(system.sketch([pair.photo])[0])
+        errors.append((drawn - to_tensor(pair.sketch)).abs().mean().item())
+    assert errors[1] < 0.75 * errors[0]
+
+
+def test_the_networks_of_pix2pix_have_the_papers_size() -> None:
+    """Isola et al. 2017: the U-Net 256 has 54.4 M parameters with colour output; the 70×70 PatchGAN 2.8 M with six channels."""
+    assert 54.3e6 < sum(p.numel() for p in UNet(64, 8).parameters()) < 54.5e6
+    assert 2.7e6 < sum(p.numel() for p in patch_gan(64).parameters()) < 2.8e6
+
+
+def test_sdedit_keeps_more_of_the_photo_the_weaker_it_is(tiny_backbone: Path, pair: PhotoSketchPair) -> None:
+    photo, kept = picture(32, 32, 7), []
+    for strength in (0.1, 1.0):
+        system = build("sdedit", {"backbone": str(tiny_backbone), "changes": LEARNING, "steps": 4, "strength": strength})
+        system.learn([pair])
+        z = system.frozen.encode_photo(to_tensor(system.sketch([photo])))  # type: ignore[attr-defined]
+        kept.append((z - system.frozen.encode_photo(to_tensor(photo))).abs().mean().item())  # type: ignore[attr-defined]
+    assert kept[0] < kept[1]
+
+
+def test_a_users_own_system() -> None:
+    @register("white paper")
+    class WhitePaper:
+        def learn(self, pairs: Sequence[PhotoSketchPair]) -> None:
+            self.paper = pairs[0].sketch.getpixel((0, 0))
+
+        def sketch(self, photos: Sequence[Image.Image]) -> list[Image.Image]:
+            return [Image.new("RGB", photo.size, self.paper) for photo in photos]
+
+    try:
+        assert isinstance(build("white paper"), WhitePaper)
+        with pytest.raises(InputError, match="already a system"):
+            register("white paper")(lambda: WhitePaper())
+    finally:
+        from oneshot_sketch.benchmark import system
+
+        del system._FACTORIES["white paper"]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("nobody", {}, "no system 'nobody'"),
+        ("filter", {"kind": "sepia"}, "no filter 'sepia'"),
+        ("filter", {"sort": "grey"}, "cannot be built"),
+        ("text", {"prompts": []}, "at least one prompt"),
+        ("gatys", {"network": "alexnet"}, "no network 'alexnet'"),
+    ],
+)
+def test_nonsense_is_refused(name: str, given: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        build(name, given)
+
+
+def test_absent_weights_are_said_to_be_absent(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="not here"):
+        build("gatys", {"network": "squeezenet", "weights": tmp_path / "nothing.pth"})
+    (tmp_path / "text.pth").write_text("no weights")
+    with pytest.raises(InputError, match="does not hold"):
+        build("gatys", {"network": "squeezenet", "weights": tmp_path / "text.pth"})
