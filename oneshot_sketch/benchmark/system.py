@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from PIL import Image
@@ -41,6 +43,23 @@ def register(name: str) -> Callable[[Factory], Factory]:
         return factory
 
     return add
+
+
+def load_plugin(path: Path) -> None:
+    """Run a user's own Python file, which registers systems.
+
+    Raises:
+        InputError: it is not there, or fails.
+    """
+    spec = spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise InputError(f"{path} is no Python file; give the path of one that registers systems.")
+    try:
+        spec.loader.exec_module(module_from_spec(spec))
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{path} fails: {type(error).__name__}: {error}.") from error
 
 
 def known_systems() -> list[str]:

@@ -9,6 +9,7 @@ import sys
 
 import typer
 
+from oneshot_sketch.cli.benchmark import benchmark
 from oneshot_sketch.cli.learn import learn
 from oneshot_sketch.cli.quickstart import quickstart
 from oneshot_sketch.cli.sketch import sketch
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 for command in (quickstart, learn, sketch):
     app.command()(command)
+app.add_typer(benchmark, name="benchmark")
 
 _STOPPED = "stopped; run the same command again to go on."
 _NO_MEMORY = "there is not enough memory; use smaller pictures or a smaller resolution."
