@@ -1,7 +1,46 @@
-"""How close a drawn sketch is to the artist's: functions of two batches, one number an image."""
+"""How good a drawn sketch is: functions of pictures or of features, and accumulators that run them over batches."""
 
-from oneshot_sketch.metrics.lpips import SqueezeLpips
-from oneshot_sketch.metrics.ssim import ssim
-from oneshot_sketch.metrics.tone import tone_distance
+from oneshot_sketch.metrics.accumulator import Metric, Score
+from oneshot_sketch.metrics.bootstrap import bootstrap_interval
+from oneshot_sketch.metrics.clip_direction import DirectionalSimilarity, directional_similarity
+from oneshot_sketch.metrics.features import Features
+from oneshot_sketch.metrics.frechet import FrechetDistance, frechet_distance
+from oneshot_sketch.metrics.fsim import Fsim, fsim
+from oneshot_sketch.metrics.inception import InceptionFeatures
+from oneshot_sketch.metrics.kernel import KernelDistance, kernel_distance
+from oneshot_sketch.metrics.lpips import Lpips, PerceptualDistance
+from oneshot_sketch.metrics.lpips_caffe import SqueezeLpips
+from oneshot_sketch.metrics.ms_ssim import MultiScaleSsim, ms_ssim
+from oneshot_sketch.metrics.retrieval import IdentityRetrieval, rank_one
+from oneshot_sketch.metrics.scoot import Scoot, scoot
+from oneshot_sketch.metrics.ssim import Ssim, ssim
+from oneshot_sketch.metrics.tone import ToneDistance, tone_distance
 
-__all__ = ["SqueezeLpips", "ssim", "tone_distance"]
+__all__ = [
+    "DirectionalSimilarity",
+    "Features",
+    "FrechetDistance",
+    "Fsim",
+    "IdentityRetrieval",
+    "InceptionFeatures",
+    "KernelDistance",
+    "Lpips",
+    "Metric",
+    "MultiScaleSsim",
+    "PerceptualDistance",
+    "Scoot",
+    "Score",
+    "SqueezeLpips",
+    "Ssim",
+    "ToneDistance",
+    "bootstrap_interval",
+    "directional_similarity",
+    "frechet_distance",
+    "fsim",
+    "kernel_distance",
+    "ms_ssim",
+    "rank_one",
+    "scoot",
+    "ssim",
+    "tone_distance",
+]

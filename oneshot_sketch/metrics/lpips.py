@@ -1,64 +1,90 @@
-"""Learned perceptual distance over SqueezeNet, from weight files that are given, never downloaded."""
+"""Learned perceptual distance: pictures are near where a network trained to name things sees them alike."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
+from typing import Literal
 
 import torch
+import torchmetrics.functional.image.lpips
+import torchvision
 from torch import Tensor, nn
-from torchvision.models import squeezenet1_1
 
 from oneshot_sketch.errors import InputError
-from oneshot_sketch.metrics.ssim import check_comparable
+from oneshot_sketch.metrics.accumulator import PerImage, needed
+from oneshot_sketch.metrics.checks import check_comparable, check_images
+from oneshot_sketch.metrics.weights import read_tensors
 
-# Index in `squeezenet1_1().features` after which features are compared, and their channels there.
-TAPS = {1: 64, 4: 128, 7: 256, 9: 384, 10: 384, 11: 512, 12: 512}
-MEAN_BGR = (103.94, 116.78, 123.68)
 MIN_SIDE = 32
+# What LPIPS subtracts from RGB in [-1, 1], and divides by.
+MEAN = (-0.030, -0.088, -0.188)
+STD = (0.458, 0.448, 0.450)
+
+NetName = Literal["alex", "vgg", "squeeze"]
 
 
-class SqueezeLpips(nn.Module):
-    """LPIPS v0.1 (Zhang et al. 2018, eq. 1) over SqueezeNet 1.1; report it as "LPIPS (SqueezeNet, Caffe weights)".
+@dataclass(frozen=True)
+class Trunk:
+    """A torchvision network, and after which of its `features` (index → channels) pictures are compared."""
 
-    The network is the Caffe release, which reads BGR in [0, 255] minus a mean. The published heads were fitted to
-    torchvision's weights, so the numbers do not compare with those of the `lpips` package.
+    title: str
+    builder: str
+    taps: Mapping[int, int]
+
+    def features(self, state: Mapping[str, Tensor], source: str | Path) -> nn.Sequential:
+        """Its layers with the weights of a state dict under torchvision's names."""
+        with torch.device("meta"):
+            layers = torchvision.models.get_model(self.builder, weights=None).features
+        weights = {name.removeprefix("features."): value for name, value in state.items() if name.startswith("features.")}
+        try:
+            layers.load_state_dict(weights, assign=True)
+        except RuntimeError as error:
+            raise InputError(f"{source} does not hold {self.title} under torchvision's names; give that file.") from error
+        return layers
+
+    def heads(self, path: str | Path) -> list[Tensor]:
+        """The published channel weights, one (C,) a tap."""
+        state = read_tensors(path)
+        shapes = {f"lin{i}.model.1.weight": (1, channels, 1, 1) for i, channels in enumerate(self.taps.values())}
+        if {name: tuple(value.shape) for name, value in state.items()} != shapes:
+            raise InputError(f"{path} does not hold the {len(shapes)} LPIPS v0.1 heads for {self.title}; give that file.")
+        return [state[name].flatten() for name in shapes]
+
+
+TRUNKS: dict[NetName, Trunk] = {
+    "alex": Trunk("AlexNet", "alexnet", {1: 64, 4: 192, 7: 384, 9: 256, 11: 256}),
+    "vgg": Trunk("VGG-16", "vgg16", {3: 64, 8: 128, 15: 256, 22: 512, 29: 512}),
+    "squeeze": Trunk("SqueezeNet 1.1", "squeezenet1_1", {1: 64, 4: 128, 7: 256, 9: 384, 10: 384, 11: 512, 12: 512}),
+}
+
+
+class TappedDistance(nn.Module):
+    """Σ_l mean_hw ‖w_l ⊙ (ŷ_l − ŷ'_l)‖² over channel-normalised features ŷ (Zhang et al. 2018, eq. 1).
+
+    As in the authors' code the head w_l weights the squared difference, where the paper prints it inside the norm.
 
     Args:
-        features: `squeezenet1_1().features` with weights; frozen in place.
-        heads: seven (C,) float tensors of non-negative channel weights, one a tap.
+        settings: what reports call the network and its weights.
+        features: layers in order; frozen in place.
+        taps: index of the layers after which features are compared.
+        heads: one (C,) float tensor of non-negative channel weights a tap.
     """
 
     heads: nn.ParameterList
-    mean: Tensor
 
-    def __init__(self, features: nn.Sequential, heads: Sequence[Tensor]) -> None:
+    def __init__(self, settings: str, features: nn.Sequential, taps: Iterable[int], heads: Sequence[Tensor]) -> None:
         super().__init__()
+        self.settings = settings
         self.features = features
+        self.taps = tuple(taps)
         self.heads = nn.ParameterList(heads)
-        self.register_buffer("mean", torch.tensor(MEAN_BGR).view(1, 3, 1, 1))
         self.eval().requires_grad_(False)
 
-    @classmethod
-    def from_files(cls, squeezenet_path: str | Path, head_path: str | Path) -> SqueezeLpips:
-        """Read a SqueezeNet 1.1 state dict with torchvision's names and the heads' (`lin0.model.1.weight`, …).
-
-        Raises:
-            InputError: a file that is missing, is no state dict, or belongs to another network.
-        """
-        network = squeezenet1_1(weights=None)
-        try:
-            network.load_state_dict(_read(squeezenet_path))
-        except RuntimeError as error:
-            raise InputError(
-                f"{squeezenet_path} does not hold SqueezeNet 1.1 under torchvision's names; give that file."
-            ) from error
-        state = _read(head_path)
-        shapes = {f"lin{i}.model.1.weight": (1, channels, 1, 1) for i, channels in enumerate(TAPS.values())}
-        if {name: tuple(value.shape) for name, value in state.items()} != shapes:
-            raise InputError(f"{head_path} does not hold the seven LPIPS v0.1 heads for SqueezeNet; give that file.")
-        return cls(network.features, [state[name].flatten() for name in shapes])
+    def prepare(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) float in [-1, 1] → what the network was trained on."""
+        return (images - images.new_tensor(MEAN).view(1, 3, 1, 1)) / images.new_tensor(STD).view(1, 3, 1, 1)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Distance of each pair.
@@ -73,26 +99,86 @@ class SqueezeLpips(nn.Module):
         Raises:
             InputError: batches that do not match, or pictures that are too small.
         """
-        check_comparable(a, b)
-        if min(a.shape[-2:]) < MIN_SIDE:
-            raise InputError(f"LPIPS needs pictures of at least {MIN_SIDE} pixels a side, not {tuple(a.shape[-2:])}.")
-        x = torch.cat([a, b]).flip(1) * 127.5 + 127.5 - self.mean
+        check_comparable(a, b, least=MIN_SIDE)
         distance = a.new_zeros(len(a))
-        heads = iter(self.heads)
-        for index, layer in enumerate(self.features):
-            x = layer(x)
-            if index in TAPS:
-                first, second = (x / (x.square().sum(1, keepdim=True) + 1e-8).sqrt()).chunk(2)
-                distance = distance + torch.einsum("bchw,c->bhw", (first - second).square(), next(heads)).mean((1, 2))
+        for x, head in zip(self._tapped(torch.cat([a, b])), self.heads, strict=True):
+            first, second = (x / (x.square().sum(1, keepdim=True) + 1e-8).sqrt()).chunk(2)
+            distance = distance + torch.einsum("bchw,c->bhw", (first - second).square(), head).mean((1, 2))
         return distance
 
+    def pooled(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) float in [-1, 1] → (B, C), the last compared features averaged over the picture.
 
-def _read(path: str | Path) -> dict[str, Tensor]:
-    """A state dict in float32; nothing but tensors is unpickled."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        return {name: value.float() for name, value in state.items()}
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; check the path of the weights.") from None
-    except (OSError, RuntimeError, UnpicklingError, EOFError, AttributeError) as error:
-        raise InputError(f"{path} is not a file of tensors that PyTorch can read; download it again.") from error
+        A feature extractor for set metrics where Inception's weights are out of reach.
+        """
+        check_images(images, least=MIN_SIDE)
+        *_, last = self._tapped(images)
+        return last.mean((2, 3))
+
+    def _tapped(self, images: Tensor) -> Iterable[Tensor]:
+        x = self.prepare(images)
+        for index, layer in enumerate(self.features):
+            x = layer(x)
+            if index in self.taps:
+                yield x
+            if index == self.taps[-1]:
+                return
+
+
+class Lpips(TappedDistance):
+    """LPIPS v0.1 over torchvision's ImageNet weights: the numbers of the `lpips` package."""
+
+    @classmethod
+    def from_pretrained(cls, net: NetName = "alex") -> Lpips:
+        """Download the network's ImageNet weights; the heads come with torchmetrics.
+
+        Raises:
+            InputError: another net, or weights out of reach.
+        """
+        trunk = _trunk(net)
+        weights = torchvision.models.get_model_weights(trunk.builder)["IMAGENET1K_V1"]
+        try:
+            state = weights.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
+        except OSError as error:
+            raise InputError(f"{trunk.title}'s weights cannot be downloaded ({error}); give them to from_files().") from error
+        features = trunk.features(state, "torchvision's download")
+        return cls(f"{trunk.title}, torchvision's weights", features, trunk.taps, trunk.heads(_published_heads(net)))
+
+    @classmethod
+    def from_files(cls, net: NetName, network_path: str | Path, head_path: str | Path | None = None) -> Lpips:
+        """Read a state dict with torchvision's names and the heads' (`lin0.model.1.weight`, …), by default the published ones.
+
+        Reports name the weight file.
+
+        Raises:
+            InputError: another net, or a file that is missing, is no state dict, or belongs to another network.
+        """
+        trunk = _trunk(net)
+        features = trunk.features(read_tensors(network_path), network_path)
+        heads = trunk.heads(_published_heads(net) if head_path is None else head_path)
+        return cls(f"{trunk.title}, weights {Path(network_path).name}", features, trunk.taps, heads)
+
+
+class PerceptualDistance(PerImage):
+    """Mean LPIPS of drawn and artist's sketches, over an `Lpips` or a `SqueezeLpips`."""
+
+    label = "LPIPS"
+    higher_is_better = False
+
+    def __init__(self, network: TappedDistance) -> None:
+        super().__init__()
+        self.network = network
+        self.settings = network.settings
+
+    def judge(self, sketches: Tensor, truths: Tensor | None, photos: Tensor | None) -> Tensor:
+        return self.network(sketches, needed(truths, "truths"))
+
+
+def _trunk(net: str) -> Trunk:
+    if net not in TRUNKS:
+        raise InputError(f"LPIPS has no network {net}; choose one of {', '.join(TRUNKS)}.")
+    return TRUNKS[net]
+
+
+def _published_heads(net: NetName) -> Path:
+    return Path(torchmetrics.functional.image.lpips.__file__).parent / "lpips_models" / f"{net}.pth"

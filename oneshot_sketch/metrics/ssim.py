@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from oneshot_sketch.errors import InputError
 from oneshot_sketch.images import grey
+from oneshot_sketch.metrics.accumulator import PerImage, needed
+from oneshot_sketch.metrics.checks import check_comparable
 
 WINDOW = 11
 
@@ -26,16 +27,19 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     Raises:
         InputError: batches that do not match, or a side of 11 pixels or less.
     """
-    check_comparable(a, b)
-    if min(a.shape[-2:]) <= WINDOW:
-        raise InputError(f"SSIM needs pictures wider and taller than its {WINDOW}-pixel window, not {tuple(a.shape[-2:])}.")
+    check_comparable(a, b, least=WINDOW + 1)
     first, second = (grey(image) / 2 + 0.5 for image in (a, b))
     _, values = structural_similarity_index_measure(first, second, sigma=1.5, data_range=1.0, return_full_image=True)
     inside = slice(WINDOW // 2, -(WINDOW // 2))
     return values[:, 0, inside, inside].mean((1, 2))
 
 
-def check_comparable(a: Tensor, b: Tensor) -> None:
-    """Refuse two tensors that are not image batches (B, 3, H, W) of one shape."""
-    if a.ndim != 4 or a.shape[1] != 3 or a.shape != b.shape:
-        raise InputError(f"a metric compares two (B, 3, H, W) batches of one shape, not {tuple(a.shape)} and {tuple(b.shape)}.")
+class Ssim(PerImage):
+    """Mean SSIM of drawn and artist's sketches."""
+
+    label = "SSIM"
+    settings = "luma, Gaussian 11×11, σ 1.5"
+    higher_is_better = True
+
+    def judge(self, sketches: Tensor, truths: Tensor | None, photos: Tensor | None) -> Tensor:
+        return ssim(sketches, needed(truths, "truths"))

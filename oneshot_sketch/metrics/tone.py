@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from oneshot_sketch.images import grey
-from oneshot_sketch.metrics.ssim import check_comparable
+from oneshot_sketch.metrics.accumulator import PerImage, needed
+from oneshot_sketch.metrics.checks import check_comparable
 
 
 def tone_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -26,3 +27,14 @@ def tone_distance(a: Tensor, b: Tensor) -> Tensor:
     check_comparable(a, b)
     first, second = ((grey(image) / 2 + 0.5).flatten(1).sort(dim=1).values for image in (a, b))
     return (first - second).abs().mean(1)
+
+
+class ToneDistance(PerImage):
+    """Mean tone distance of drawn and artist's sketches."""
+
+    label = "Tone distance"
+    settings = "luma, Wasserstein-1"
+    higher_is_better = False
+
+    def judge(self, sketches: Tensor, truths: Tensor | None, photos: Tensor | None) -> Tensor:
+        return tone_distance(sketches, needed(truths, "truths"))

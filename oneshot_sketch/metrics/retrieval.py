@@ -1,0 +1,90 @@
+"""Is the person still recognised? Photo and sketch of one face, found among all others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from oneshot_sketch.errors import InputError
+from oneshot_sketch.metrics.accumulator import Accumulator, Score, needed
+from oneshot_sketch.metrics.checks import check_features
+from oneshot_sketch.metrics.features import Features
+
+
+def rank_one(gallery: Tensor, gallery_ids: Sequence[str], probes: Tensor, probe_ids: Sequence[str]) -> Tensor:
+    """Which probes have a picture of their own person as nearest neighbour in the gallery, by cosine.
+
+    A tie with another person is a miss, so features that see no difference score 0, not luck.
+
+    Args:
+        gallery: (G, d) float.
+        gallery_ids: G names, two people or more.
+        probes: (P, d) float.
+        probe_ids: P names, each in the gallery.
+
+    Returns:
+        (P,) bool; its mean is the rank-1 rate. Chance is about one in the number of people.
+
+    Raises:
+        InputError: features or names that do not match, one person only, or a probe the gallery lacks.
+    """
+    for features, names in ((gallery, gallery_ids), (probes, probe_ids)):
+        check_features(features)
+        if len(features) != len(names):
+            raise InputError(f"retrieval needs one name a picture, not {len(names)} for {len(features)}.")
+    if gallery.shape[1] != probes.shape[1]:
+        raise InputError(
+            f"features of two widths, {gallery.shape[1]} and {probes.shape[1]}, cannot be compared; use one extractor."
+        )
+    number = {name: i for i, name in enumerate(dict.fromkeys(gallery_ids))}
+    if len(number) < 2:
+        raise InputError("retrieval needs at least two people in the gallery; judge more.")
+    missing = sorted(set(probe_ids) - set(number))
+    if missing:
+        raise InputError(f"the gallery shows nobody called {missing[0]}; add a picture of every person drawn.")
+    who, whose = (torch.tensor([number[name] for name in names]) for names in (gallery_ids, probe_ids))
+    own = whose.to(probes.device)[:, None] == who.to(probes.device)
+    nearness = F.normalize(probes, dim=1) @ F.normalize(gallery, dim=1).T
+    return nearness.masked_fill(~own, -torch.inf).amax(1) > nearness.masked_fill(own, -torch.inf).amax(1)
+
+
+class IdentityRetrieval(Accumulator):
+    """Rank-1 rate of finding, from each drawn sketch, its person among all photos or all artist's sketches given.
+
+    Args:
+        features: what compares faces.
+        gallery: where the person is looked for.
+    """
+
+    label = "Rank-1 identity retrieval"
+    higher_is_better = True
+
+    def __init__(self, features: Features, gallery: Literal["photos", "truths"] = "photos") -> None:
+        super().__init__()
+        self.settings = f"{features.name}, cosine, among {gallery}"
+        self.features, self.gallery = features, gallery
+        self._found: list[tuple[Tensor, Tensor, Sequence[str]]] = []
+
+    def compute(self) -> Score:
+        if not self._found:
+            raise InputError(f"{self.label} has judged no picture yet; update it first.")
+        gallery, probes, names = zip(*self._found, strict=True)
+        everyone = [name for batch in names for name in batch]
+        hits = rank_one(torch.cat(gallery), everyone, torch.cat(probes), everyone).float()
+        return Score(self.name, hits.mean().item(), tuple(hits.tolist()))
+
+    def _seen(self) -> list[str]:
+        people = {name for _, _, names in self._found for name in names}
+        return [f"{len(people)} people", *super()._seen()]
+
+    def _take(self, sketches: Tensor, truths: Tensor | None, photos: Tensor | None, identities: Sequence[str] | None) -> None:
+        looked_through = needed(photos if self.gallery == "photos" else truths, self.gallery)
+        if identities is None or len(identities) != len(sketches) or len(looked_through) != len(sketches):
+            raise InputError(
+                "retrieval needs one identity and one picture of the gallery for each sketch; give them to update()."
+            )
+        self._found.append((self.features(looked_through), self.features(sketches), tuple(identities)))
