@@ -37,8 +37,8 @@ def align(
 
     Args:
         photo, sketch: pictures of any size and mode.
-        landmarks: what finds the points in both, such as a `YuNet`; or the points themselves, (photo's, sketch's).
-            An aligned pair needs neither this function nor landmarks.
+        landmarks: what finds the points in both, such as a `YuNet`, asked once about the photo and twice about the
+            sketch; or the points themselves, (photo's, sketch's). A pair that is aligned needs no call of this.
 
     Returns:
         Photo and sketch, upright RGB of one size, ready for a `PhotoSketchPair`.

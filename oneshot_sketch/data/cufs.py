@@ -27,7 +27,7 @@ def load(root: str | Path) -> Dataset:
 
     A part holds photo/ and sketch/, paired by stem or as CUHK names the students' files (f-005-01, F2-005-01-sz1).
     Its split is read from train/ and test/ folders around these two, else from root/list_test.txt, else from the
-    prefixes train_ and test_; a part with none of them is all of split "all". Identity is "part/name", style the part.
+    prefixes train_ and test_; a part with none of them is all of split "all". Identity is "part-name", style the part.
 
     Raises:
         InputError: no part is there, a part is partial, or the list is of another copy.
@@ -44,7 +44,7 @@ def load(root: str | Path) -> Dataset:
         split = listed.split(place.name, [m.photo.stem for m in matches]) if listed else {}
         for m in matches:
             own = m.split if m.split != ALL else split.get(m.photo.stem, _prefix(m.key))
-            files.append(PairFiles(m.photo, m.sketch, f"{part}/{m.key}", part, own))
+            files.append(PairFiles(m.photo, m.sketch, f"{part}-{m.key}", part, own))
     return to_dataset(files, SOURCE)
 
 

@@ -46,7 +46,7 @@ class YuNet:
     def __init__(self, model: str | Path, score_threshold: float = 0.6) -> None:
         """
         Args:
-            model: YuNet's ONNX file, which OpenCV's model zoo gives out under the MIT licence.
+            model: YuNet's ONNX file, as found in OpenCV's model zoo.
             score_threshold: what counts as a face, in (0, 1).
 
         Raises:

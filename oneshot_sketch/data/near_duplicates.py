@@ -9,7 +9,7 @@ import numpy as np
 from datasets import Dataset
 from PIL import Image
 
-from oneshot_sketch.data.rows import to_picture, undecoded
+from oneshot_sketch.data.rows import require_columns, to_picture, undecoded
 
 LOOKALIKE_BITS = 60
 _SIDE, _FREQUENCIES = 64, 16
@@ -59,8 +59,9 @@ def find_near_duplicates(dataset: Dataset, bits: int = LOOKALIKE_BITS) -> list[N
     one studio's backdrop (CUFS) come as near as 42 bits, so look at what is found there, or ask for 30.
 
     Raises:
-        InputError: a photo cannot be read.
+        InputError: a photo cannot be read, or a column is missing.
     """
+    require_columns({"identity", "split"}, dataset.column_names)
     rows = undecoded(dataset)
     hashes = np.stack([perceptual_hash(to_picture(photo)) for photo in rows["photo"]]) if len(rows) else np.zeros((0, 255))
     signs = np.where(hashes, 1, -1).astype(np.float32)

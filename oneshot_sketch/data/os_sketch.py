@@ -26,7 +26,7 @@ def load(root: str | Path) -> Dataset:
     """root/internet, root/cufs, root/cufsf and root/wildsketch, each with photo/ and sketch/.
 
     cufsf/ may be the whole of CUFSF: 00043fb001d_931230 to 00152fa001d_931230 are taken out of it. Style is the part,
-    identity "part/name". One pair trains and the rest tests, so split is "all".
+    identity "part-name". One pair trains and the rest tests, so split is "all".
 
     Raises:
         InputError: a part is missing or partial.
@@ -42,7 +42,7 @@ def load(root: str | Path) -> Dataset:
             first, last = CUFSF_SUBJECTS
             matches = [m for m in matches if first <= m.key <= last]
         check_count(len(matches), count, "of its pairs", place, SOURCE)
-        files += [PairFiles(m.photo, m.sketch, f"{part}/{m.key}", part) for m in matches]
+        files += [PairFiles(m.photo, m.sketch, f"{part}-{m.key}", part) for m in matches]
     return to_dataset(files, SOURCE)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import datasets
 from PIL import Image
@@ -79,7 +79,7 @@ def to_pair(row: Mapping[str, Any], licence: str | None = None) -> PhotoSketchPa
     Raises:
         InputError: a column is missing, a picture cannot be read, or the two differ in shape.
     """
-    _require({"photo", "sketch", "identity"}, row)
+    require_columns({"photo", "sketch", "identity"}, row)
     try:
         photo, sketch = to_picture(row["photo"]), to_picture(row["sketch"])
         return PhotoSketchPair(photo, sketch, str(row["identity"]), row.get("style"), licence)
@@ -94,18 +94,18 @@ def to_pairs(dataset: datasets.Dataset) -> Iterator[PhotoSketchPair]:
         InputError: as `to_pair`.
     """
     for row in undecoded(dataset):
-        yield to_pair(row, dataset.info.license or None)
+        yield to_pair(cast("Mapping[str, Any]", row), dataset.info.license or None)
 
 
 def undecoded(dataset: datasets.Dataset) -> datasets.Dataset:
     """The same rows, with pictures as {"path", "bytes"}: fit for `to_picture`, whose errors name the file."""
-    _require({"photo", "sketch"}, dataset.column_names)
+    require_columns({"photo", "sketch"}, dataset.column_names)
     for column in ("photo", "sketch"):
         dataset = dataset.cast_column(column, datasets.Image(decode=False))
     return dataset
 
 
-def to_picture(value: Image.Image | Mapping[str, Any]) -> Image.Image:
+def to_picture(value: Image.Image | Mapping[str, Any] | None) -> Image.Image:
     """The content of an image column, decoded or {"path", "bytes"} → upright RGB.
 
     Raises:
@@ -113,10 +113,13 @@ def to_picture(value: Image.Image | Mapping[str, Any]) -> Image.Image:
     """
     if isinstance(value, Image.Image):
         return to_rgb(value)
-    if value["bytes"] is None:
-        return open_image(value["path"])
+    content, path = (value or {}).get("bytes"), (value or {}).get("path")
+    if content is None:
+        if path is None:
+            raise InputError("its picture is missing; drop the row or make the data set again.")
+        return open_image(path)
     try:
-        with Image.open(BytesIO(value["bytes"]), formats=FORMATS) as image:
+        with Image.open(BytesIO(content), formats=FORMATS) as image:
             image.load()
             return to_rgb(image)
     except InputError:
@@ -125,6 +128,10 @@ def to_picture(value: Image.Image | Mapping[str, Any]) -> Image.Image:
         raise InputError(f"a picture inside the data set cannot be decoded ({error}); make the data set again.") from None
 
 
-def _require(columns: set[str], there: Any) -> None:
+def require_columns(columns: set[str], there: Iterable[str]) -> None:
+    """
+    Raises:
+        InputError: some of them are not there.
+    """
     if missing := sorted(columns - set(there)):
         raise InputError(f"the rows have no column {', '.join(missing)}; rename your columns to {', '.join(FEATURES)}.")

@@ -38,9 +38,10 @@ class TestList:
             InputError: the list names a photo of this part that is not there.
         """
         test = {stem for name, stem in self.pairs if name == part.lower()}
-        if not test or (missing := sorted(test - set(stems))):
-            first = "nothing" if not test else f"{missing[0]}, which is not there"
+        missing = sorted(test - set(stems))
+        if missing or not test:
+            what = f"{missing[0]}, which is not there," if missing else "nothing"
             raise InputError(
-                f"{self.path} lists {first} in {part}; give the list made for this copy of the data set, or remove it."
+                f"{self.path} lists {what} in {part}; give the list made for this copy of the data set, or remove it."
             )
         return {stem: "test" if stem in test else "train" for stem in stems}

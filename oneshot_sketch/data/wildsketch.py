@@ -30,7 +30,7 @@ def load(root: str | Path) -> Dataset:
         part = required_subfolder(root, [split])
         matches = match(required_subfolder(part, PHOTO_FOLDERS), required_subfolder(part, SKETCH_FOLDERS), _numbers)
         check_count(len(matches), COUNT, "pairs", part, SOURCE)
-        files += [PairFiles(m.photo, m.sketch, f"{split}/{m.key}", "wildsketch", split) for m in matches]
+        files += [PairFiles(m.photo, m.sketch, f"{split}-{m.key}", "wildsketch", split) for m in matches]
     return to_dataset(files, SOURCE)
 
 

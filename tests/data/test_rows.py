@@ -111,6 +111,12 @@ def test_pictures_inside_the_data_set(root: Path, tmp_path: Path) -> None:
         next(to_pairs(broken))
 
 
+def test_a_row_without_a_picture() -> None:
+    columns = {"photo": [None], "sketch": [None], "identity": ["a"], "style": [None], "split": ["all"]}
+    with pytest.raises(InputError, match="pair a: its picture is missing"):
+        next(to_pairs(datasets.Dataset.from_dict(columns, features=FEATURES)))
+
+
 def test_other_columns_are_refused_by_name() -> None:
     dataset = datasets.Dataset.from_dict({"image": ["a.png"], "sketch": ["b.png"]})
     with pytest.raises(InputError, match="no column photo"):
