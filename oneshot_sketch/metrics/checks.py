@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from oneshot_sketch.errors import InputError
@@ -14,8 +15,8 @@ def check_images(images: Tensor, least: int = 1) -> None:
     """Refuse what is not (B, 3, H, W) float in [-1, 1] with at least one picture and `least` pixels a side."""
     if images.ndim != 4 or images.shape[1] != 3 or not len(images):
         raise InputError(f"a metric reads a batch of pictures (B, 3, H, W), not {tuple(images.shape)}; stack RGB pictures.")
-    if not images.is_floating_point():
-        raise InputError(f"a metric reads float pictures in [-1, 1], not {images.dtype}; scale them first.")
+    if images.dtype not in (torch.float32, torch.float64):
+        raise InputError(f"a metric reads float32 pictures in [-1, 1], not {images.dtype}; convert them first.")
     if min(images.shape[-2:]) < least:
         height, width = images.shape[-2:]
         raise InputError(f"this metric needs pictures of at least {least} pixels a side, not {width}×{height}; enlarge them.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torchmetrics.functional.image.lpips
@@ -36,13 +36,13 @@ class Trunk:
     def features(self, state: Mapping[str, Tensor], source: str | Path) -> nn.Sequential:
         """Its layers with the weights of a state dict under torchvision's names."""
         with torch.device("meta"):
-            layers = torchvision.models.get_model(self.builder, weights=None).features
+            network: Any = torchvision.models.get_model(self.builder, weights=None)
         weights = {name.removeprefix("features."): value for name, value in state.items() if name.startswith("features.")}
         try:
-            layers.load_state_dict(weights, assign=True)
+            network.features.load_state_dict(weights, assign=True)
         except RuntimeError as error:
             raise InputError(f"{source} does not hold {self.title} under torchvision's names; give that file.") from error
-        return layers
+        return network.features
 
     def heads(self, path: str | Path) -> list[Tensor]:
         """The published channel weights, one (C,) a tap."""

@@ -58,9 +58,9 @@ def _textures(images: Tensor) -> Tensor:
 
 
 def _contrast_and_energy(block: Tensor) -> Tensor:
-    """(B, h, w) levels → (B, 2) double."""
-    counts = torch.stack([_pairs(block, down, right) for down, right in NEIGHBOURS]).double().mean(0)
-    counts = (counts + 0.5).floor()
+    """(B, h, w) levels → (B, 2)."""
+    total = torch.stack([_pairs(block, down, right) for down, right in NEIGHBOURS]).sum(0)
+    counts = (2 * total + len(NEIGHBOURS)) // (2 * len(NEIGHBOURS))  # the mean, halves rounded up
     p = counts / counts.sum((1, 2), keepdim=True)
     step = torch.arange(LEVELS, device=block.device)
     contrast = (p * (step[:, None] - step).square()).sum((1, 2))

@@ -145,7 +145,8 @@ def test_refuses_bad_pictures_and_keeps_nothing_of_them(make: Callable[[], Metri
     for bad, sentence in (
         (failed, "NaN"),
         (sketches * 127.5 + 127.5, r"must lie in \[-1, 1\]"),
-        ((sketches * 127.5 + 127.5).byte(), "float pictures"),
+        ((sketches * 127.5 + 127.5).byte(), "reads float32"),
+        (sketches.half(), "reads float32"),
         (sketches[:, :1], "stack RGB"),
         (sketches[0], "stack RGB"),
         (sketches[:0], "stack RGB"),
