@@ -41,7 +41,8 @@ def load(root: str | Path) -> Dataset:
     for part, place in parts.items():
         matches = match_in(place, pair_key)
         check_count(len(matches), PARTS[part], "pairs", place, SOURCE)
-        split = listed.split(place.name, [m.photo.stem for m in matches]) if listed else {}
+        unsplit = [m.photo.stem for m in matches if m.split == ALL]
+        split = listed.split(FOLDERS[part], unsplit) if listed and unsplit else {}
         for m in matches:
             own = m.split if m.split != ALL else split.get(m.photo.stem, _prefix(m.key))
             files.append(PairFiles(m.photo, m.sketch, f"{part}-{m.key}", part, own))

@@ -37,8 +37,7 @@ def load(root: str | Path) -> Dataset:
     split = {m.key: m.split for m in matches}
     if set(split.values()) == {ALL} and (root / TEST_LIST).is_file():
         listed = TestList(root / TEST_LIST)
-        part = next(iter(listed.pairs))[0]
-        split = listed.split(part, list(split))
+        split = listed.split({part for part, _ in listed.pairs}, split)
     return to_dataset([PairFiles(m.photo, m.sketch, m.key, "cufsf", split[m.key]) for m in matches], SOURCE)
 
 

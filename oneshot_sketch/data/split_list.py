@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from oneshot_sketch.errors import InputError
@@ -31,17 +32,18 @@ class TestList:
             raise InputError(f"{path} is no list of test pairs; give the one with a line 'part/photos/name.jpg||…' a pair.")
         self.pairs = {(photo.parts[0].lower(), photo.stem) for photo in photos}
 
-    def split(self, part: str, stems: list[str]) -> dict[str, str]:
-        """Each photo's stem → "train" or "test".
+    def split(self, part: Collection[str], stems: Collection[str]) -> dict[str, str]:
+        """Each photo's stem → "train" or "test"; `part` is what the list may call the folder, in lower case.
 
         Raises:
             InputError: the list names a photo of this part that is not there.
         """
-        test = {stem for name, stem in self.pairs if name == part.lower()}
+        test = {stem for name, stem in self.pairs if name in part}
         missing = sorted(test - set(stems))
         if missing or not test:
             what = f"{missing[0]}, which is not there," if missing else "nothing"
             raise InputError(
-                f"{self.path} lists {what} in {part}; give the list made for this copy of the data set, or remove it."
+                f"{self.path} lists {what} in {' or '.join(part)}; "
+                "give the list made for this copy of the data set, or remove it."
             )
         return {stem: "test" if stem in test else "train" for stem in stems}

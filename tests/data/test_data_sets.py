@@ -215,15 +215,27 @@ def test_cufs_by_the_usual_list(tmp_path: Path) -> None:
     assert len(set(dataset["identity"])) == 606
 
 
+def test_the_list_knows_the_parts_by_any_of_their_names(tmp_path: Path) -> None:
+    root = numbered_cufs(tmp_path)
+    (root / "CUHK").rename(root / "student")
+    assert splits(load_pairs("cufs", root)) == {"train": 268, "test": 338}
+
+
+def test_folders_go_before_the_list(tmp_path: Path) -> None:
+    official_students(tmp_path / "student")
+    (tmp_path / "list_test.txt").write_text("CUHK/photos/1.jpg||CUHK/sketches/1.jpg")
+    assert splits(load_pairs("cufs", tmp_path)) == {"train": 88, "test": 100}
+
+
 def test_a_list_of_another_copy_is_refused(tmp_path: Path) -> None:
     root = numbered_cufs(tmp_path)
     listed = (root / "list_test.txt").read_text()
     for kind, suffix in (("photos", "jpg"), ("sketches", "png")):
         (root / f"AR/{kind}/123.{suffix}").rename(root / f"AR/{kind}/000.{suffix}")
-    assert "lists 123, which is not there, in AR" in complaint("cufs", root)
+    assert "lists 123, which is not there, in ar" in complaint("cufs", root)
     (root / "list_test.txt").write_text(listed.replace("XM2VTS", "other"))
     (root / "AR").rename(root / "kept")
-    assert "lists nothing in XM2VTS" in complaint("cufs", root)
+    assert "lists nothing in xm2vts" in complaint("cufs", root)
     (root / "list_test.txt").write_bytes(b"\xff\xfe\x00")
     assert "is not text" in complaint("cufs", root)
     (root / "list_test.txt").write_text("one\ntwo\n")
