@@ -12,7 +12,7 @@ from oneshot_sketch.models.clip import ClipTowers
 
 
 def directional_similarity(photos: Tensor, sketches: Tensor, direction: Tensor) -> Tensor:
-    """cos(CLIP_I(sketch) − CLIP_I(photo), Δ) (Gal et al. 2022, sec. 4.1), photo by photo.
+    """cos(CLIP_I(sketch) − CLIP_I(photo), Δ) (Gal et al. 2022), photo by photo.
 
     Args:
         photos, sketches: (B, p) float, projected but un-normalised image features.

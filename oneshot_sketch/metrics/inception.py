@@ -42,7 +42,7 @@ def _download() -> dict[str, Tensor]:
 
     try:
         return torch.hub.load_state_dict_from_url(URL_INCEPTION_V3, map_location="cpu", progress=False, weights_only=True)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         raise InputError(
             f"Inception's weights cannot be downloaded ({error}); give the path of {Path(URL_INCEPTION_V3).name}."
         ) from error

@@ -139,7 +139,7 @@ class Lpips(TappedDistance):
         weights = torchvision.models.get_model_weights(trunk.builder)["IMAGENET1K_V1"]
         try:
             state = weights.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             raise InputError(f"{trunk.title}'s weights cannot be downloaded ({error}); give them to from_files().") from error
         features = trunk.features(state, "torchvision's download")
         return cls(f"{trunk.title}, torchvision's weights", features, trunk.taps, trunk.heads(_published_heads(net)))
