@@ -43,3 +43,11 @@ def check_features(features: Tensor, least: int = 1) -> None:
         raise InputError(f"this metric needs at least {least} pictures on each side, not {len(features)}; judge more.")
     if not features.isfinite().all():
         raise InputError("features hold NaN or infinite values; check the extractor and its weights.")
+
+
+def check_two_sets(a: Tensor, b: Tensor, least: int = 1) -> None:
+    """Refuse two sets of features that do not come from one extractor."""
+    for features in (a, b):
+        check_features(features, least)
+    if a.shape[1] != b.shape[1]:
+        raise InputError(f"features of two widths, {a.shape[1]} and {b.shape[1]}, cannot be compared; use one extractor.")

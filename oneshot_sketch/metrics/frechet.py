@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from oneshot_sketch.errors import InputError
-from oneshot_sketch.metrics.checks import check_features
+from oneshot_sketch.metrics.checks import check_two_sets
 from oneshot_sketch.metrics.features import TwoSets
 
 
@@ -27,10 +26,7 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     Raises:
         InputError: one picture on a side, features that are not finite, or of two widths.
     """
-    check_features(a, least=2)
-    check_features(b, least=2)
-    if a.shape[1] != b.shape[1]:
-        raise InputError(f"features of two widths, {a.shape[1]} and {b.shape[1]}, cannot be compared; use one extractor.")
+    check_two_sets(a, b, least=2)
     a, b = a.double(), b.double()
     roots = [_covariance_root(x) for x in (a, b)]
     shift = (a.mean(0) - b.mean(0)).square().sum()

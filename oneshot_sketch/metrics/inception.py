@@ -18,7 +18,7 @@ class InceptionFeatures(Features):
     """2048 pooled features of the 2015 TensorFlow Inception-v3, as torch-fidelity runs it: 8-bit, resized to 299×299.
 
     Args:
-        path: torch-fidelity's weight file (pt_inception or weights-inception-2015-12-05); None downloads it.
+        path: torch-fidelity's weight file, weights-inception-2015-12-05-6726825d.pth; None downloads it.
         device: where the network runs.
 
     Raises:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from oneshot_sketch.errors import InputError
-from oneshot_sketch.metrics.checks import check_features
+from oneshot_sketch.metrics.checks import check_two_sets
 from oneshot_sketch.metrics.features import TwoSets
 
 CHUNK = 1024
@@ -27,15 +26,9 @@ def kernel_distance(a: Tensor, b: Tensor) -> float:
     Raises:
         InputError: one picture on a side, features that are not finite, or of two widths.
     """
-    check_features(a, least=2)
-    check_features(b, least=2)
-    if a.shape[1] != b.shape[1]:
-        raise InputError(f"features of two widths, {a.shape[1]} and {b.shape[1]}, cannot be compared; use one extractor.")
+    check_two_sets(a, b, least=2)
     a, b = a.double(), b.double()
-    within = sum(
-        (_kernel_sum(x, x) - _kernel(x.square().sum(1), x.shape[1]).sum().item()) / (len(x) * (len(x) - 1)) for x in (a, b)
-    )
-    return within - 2 * _kernel_sum(a, b) / (len(a) * len(b))
+    return _mean_within(a) + _mean_within(b) - 2 * _kernel_sum(a, b) / (len(a) * len(b))
 
 
 class KernelDistance(TwoSets):
@@ -55,3 +48,9 @@ def _kernel(products: Tensor, width: int) -> Tensor:
 def _kernel_sum(a: Tensor, b: Tensor) -> float:
     """Σ k over all pairs, some rows at a time."""
     return sum(_kernel(rows @ b.T, b.shape[1]).sum().item() for rows in a.split(CHUNK))
+
+
+def _mean_within(x: Tensor) -> float:
+    """Mean k over pairs of different rows."""
+    own = _kernel(x.square().sum(1), x.shape[1]).sum().item()
+    return (_kernel_sum(x, x) - own) / (len(x) * (len(x) - 1))

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.metrics.accumulator import Accumulator, Score, needed
-from oneshot_sketch.metrics.checks import check_features
+from oneshot_sketch.metrics.checks import check_two_sets
 from oneshot_sketch.metrics.features import Features
 
 
@@ -32,14 +32,10 @@ def rank_one(gallery: Tensor, gallery_ids: Sequence[str], probes: Tensor, probe_
     Raises:
         InputError: features or names that do not match, one person only, or a probe the gallery lacks.
     """
+    check_two_sets(gallery, probes)
     for features, names in ((gallery, gallery_ids), (probes, probe_ids)):
-        check_features(features)
         if len(features) != len(names):
             raise InputError(f"retrieval needs one name a picture, not {len(names)} for {len(features)}.")
-    if gallery.shape[1] != probes.shape[1]:
-        raise InputError(
-            f"features of two widths, {gallery.shape[1]} and {probes.shape[1]}, cannot be compared; use one extractor."
-        )
     number = {name: i for i, name in enumerate(dict.fromkeys(gallery_ids))}
     if len(number) < 2:
         raise InputError("retrieval needs at least two people in the gallery; judge more.")
