@@ -2,8 +2,8 @@
 
     python recipes/measure_transfer.py --data ../shared/data --output runs/transfer
 
-Run the same command again to resume. Writes results.jsonl (one line an image), table.md, a contact sheet a set, and
-under strips/ the first sketches of every system.
+Run the same command again to resume. Writes results.jsonl (one line an image), table.md, under strips/ the first
+sketches of every system, and two contact sheets a set: with the data's pictures, to look at, and without, to publish.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ CAPTIONS = (
     "dodge pencil sketch medium dark",
     "grayscale photo",
 )
+SHOWN = {"best text": 0, "learned": 0, f"learned from {TWENTY} pairs": None}  # systems on a contact sheet, after which exemplar
 METRICS = {"ssim": "SSIM ↑", "lpips": "LPIPS (SqueezeNet, Caffe weights) ↓", "tone": "tone distance ↓"}
 
 Photos = Sequence[Image.Image]
@@ -68,7 +69,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=50, help="other photos a set")
     parser.add_argument("--exemplars", type=int, default=3, help="pairs a set that are each learned from alone")
     parser.add_argument("--size", type=int, default=128, help="side of the square pictures, pixels")
-    parser.add_argument("--steps", type=int, default=10, help="sampling steps")
+    parser.add_argument("--steps", type=int, help="sampling steps, if not the backbone's own default")
     parser.add_argument("--quick", action="store_true", help="one exemplar and eight photos")
     args = parser.parse_args()
     if args.quick:
@@ -88,7 +89,11 @@ def run(args: argparse.Namespace) -> None:
     for name in args.sets:
         split = choose(load_set(args.data, name, args.size), args.exemplars, args.photos)
         systems[name] = measure_set(name, split, results, pipe, args.backbone, args.steps)
-        save_png(contact_sheet(results, name, split.others[:STRIP]), args.output / f"{name}.png")
+        drawn = {title: open_image(results.strip_path((name, k, title))) for title, k in SHOWN.items()}
+        shown = split.others[:STRIP]
+        given = {"photo": strip([p.photo for p in shown]), "artist": strip([p.sketch for p in shown])}
+        save_png(contact_sheet(given | drawn), args.output / f"{name}.png")
+        save_png(contact_sheet(drawn), args.output / f"{name}.drawn.png")
         with replacing(args.output / "table.md") as part:
             part.write_text(table(results, systems))
     print((args.output / "table.md").read_text())
@@ -97,7 +102,9 @@ def run(args: argparse.Namespace) -> None:
 # ── what is drawn ──
 
 
-def measure_set(name: str, split: Split, results: Results, pipe: OneShotSketchPipeline, backbone: str, steps: int) -> list[str]:
+def measure_set(
+    name: str, split: Split, results: Results, pipe: OneShotSketchPipeline, backbone: str, steps: int | None
+) -> list[str]:
     """Every system's sketches of the other photos into `results`; the systems' names in the table's order."""
 
     def say(prompt: str) -> Callable[[Photos], Photos]:
@@ -141,7 +148,7 @@ def learn(backbone: str, pairs: Sequence[PhotoSketchPair], edit_loss: bool) -> L
 def sketch(
     pipe: OneShotSketchPipeline,
     photos: Photos,
-    steps: int,
+    steps: int | None,
     prompt: str | None = None,
     instruction: LearnedInstruction | None = None,
     text: str | None = None,
@@ -338,12 +345,10 @@ def table(results: Results, systems: dict[str, list[str]]) -> str:
     return "\n".join(parts) + "\n"
 
 
-def contact_sheet(results: Results, name: str, pairs: Sequence[PhotoSketchPair]) -> Image.Image:
-    """Photo, artist, best text and learned, after the first exemplar, one column a photo."""
-    rows = {"photo": strip([p.photo for p in pairs]), "artist": strip([p.sketch for p in pairs])}
-    for system in ("best text", "learned"):
-        rows[system] = open_image(results.strip_path((name, 0, system)))
-    width, height, margin = rows["photo"].width, rows["photo"].height, 96
+def contact_sheet(rows: dict[str, Image.Image]) -> Image.Image:
+    """Strips below each other with their names in the margin."""
+    width, height = next(iter(rows.values())).size
+    margin = 160
     sheet = Image.new("RGB", (margin + width, height * len(rows)), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
     for i, (label, row) in enumerate(rows.items()):

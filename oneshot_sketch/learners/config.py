@@ -43,8 +43,8 @@ class InstructionLearnerConfig:
         seed: of every random draw.
     """
 
-    steps: int = 100
-    learning_rate: float = 2e-2
+    steps: int = 60
+    learning_rate: float = 1e-2
     weight_decay: float = 0.0
     warmup: int = 10
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -62,7 +62,7 @@ class InstructionLearnerConfig:
     edit_pooling: Pooling = "ins"
     edit_clamp: float | None = None
     ema_decay: float = 0.9
-    select_every: int = 25
+    select_every: int = 20
     grid: int = 16
     resolution: int | None = None
     gradient_checkpointing: bool = False

@@ -2,7 +2,7 @@
 
     python recipes/mini_backbone/train_autoencoder.py --run runs/mini --minutes 4
 
-Only the first shard is read.
+Only the first shard is read. Run again, the decoder trains on and the components stay.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from triples import to_tensor
 
 from oneshot_sketch.models.patch_autoencoder import PatchAutoencoder
 
-BATCH = 32
+BATCH, NOISE = 32, 0.3
 
 
 def main() -> None:
@@ -31,9 +31,12 @@ def main() -> None:
 
     photos = np.load(args.run / "triples/000.photos.npy", mmap_mode="r")
     drawings = np.load(args.run / "triples/000.drawings.npy", mmap_mode="r")
-    model = PatchAutoencoder()
-    share = model.fit_components(torch.cat([_drawings(drawings[:1500]), to_tensor(np.asarray(photos[:500]))]))
-    print(f"{len(share)} components keep {share.sum():.4f} of the luma variance")
+    if (args.run / "vae").is_dir():
+        model = PatchAutoencoder.from_pretrained(args.run / "vae")
+    else:
+        model = PatchAutoencoder()
+        share = model.fit_components(torch.cat([_drawings(drawings[:1500]), to_tensor(np.asarray(photos[:500]))]))
+        print(f"{len(share)} components keep {share.sum():.4f} of the luma variance")
 
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.analysis.requires_grad_(False)
@@ -68,10 +71,10 @@ def _luma(photos: torch.Tensor) -> torch.Tensor:
 
 
 def _loss(model: PatchAutoencoder, target: torch.Tensor) -> torch.Tensor:
-    """L1 plus half the L1 of gradients, with a little noise on the latents for robustness to the sampler's errors."""
+    """L1 plus half the L1 of gradients, with noise on the latents, so that the decoder forgives the sampler's errors."""
     with torch.no_grad():
         z = model.analysis(target)
-        z = z + 0.15 * torch.rand(len(z), 1, 1, 1) * torch.randn_like(z)
+        z = z + NOISE * torch.rand(len(z), 1, 1, 1) * torch.randn_like(z)
     error = model.decode(z.contiguous(memory_format=torch.channels_last)).sample[:, :1] - target[:, :1]
     across, down = error.diff(dim=-1), error.diff(dim=-2)
     return error.abs().mean() + 0.5 * (across.abs().mean() + down.abs().mean())
