@@ -35,9 +35,10 @@ def test_command_lines_parse(line: str) -> None:
 
     from oneshot_sketch.cli.main import app
 
-    _, name, *arguments = shlex.split(line)
-    command = get_command(app).commands[name]  # type: ignore[attr-defined]
-    command.make_context(name, arguments)
+    command, (_, *arguments) = get_command(app), shlex.split(line, comments=True)
+    while hasattr(command, "commands"):
+        command, *arguments = command.commands[arguments[0]], *arguments[1:]  # type: ignore[attr-defined]
+    command.make_context(command.name, arguments)
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
