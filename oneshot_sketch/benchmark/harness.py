@@ -84,7 +84,7 @@ def compete(
             whole[key] = value
             continue
         for row, number in zip(images, each, strict=True):
-            row[key] = round(number, 6)  # type: ignore[assignment]
+            row[key] = round(number, 6)
     outcome = Outcome(
         learning=round(learning.seconds, 3),
         drawing=round(drawing.seconds / len(sketches), 4),

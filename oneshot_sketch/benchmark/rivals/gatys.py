@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -48,7 +49,7 @@ class Gatys:
         if network not in NETWORKS:
             raise InputError(f"there is no network {network!r}; choose one of {', '.join(NETWORKS)}.")
         build, self.style_taps, self.content_tap = NETWORKS[network]
-        self.features: nn.Sequential = _load(build, weights).features.eval().requires_grad_(False)
+        self.features: nn.Sequential = _load(build, weights).eval().requires_grad_(False)
         for layer in self.features:
             if isinstance(layer, nn.ReLU):
                 layer.inplace = False
@@ -104,13 +105,14 @@ class Gatys:
         return [f @ f.T / f.shape[1] for f in flat]
 
 
-def _load(build: type | object, weights: str | Path | None) -> nn.Module:
+def _load(build: Callable[..., Any], weights: str | Path | None) -> nn.Sequential:
+    """The layers before the classifier."""
     if weights is None:
         try:
-            return build(weights="DEFAULT")  # type: ignore[operator]
+            return build(weights="DEFAULT").features
         except Exception as error:
             raise Unavailable(f"torchvision's weights cannot be had here ({str(error).splitlines()[0]})") from None
-    network: nn.Module = build(weights=None)  # type: ignore[operator]
+    network = build(weights=None)
     try:
         state = torch.load(weights, map_location="cpu", weights_only=True)
         network.load_state_dict({name: value.float() for name, value in state.items()})
@@ -118,4 +120,4 @@ def _load(build: type | object, weights: str | Path | None) -> nn.Module:
         raise Unavailable(f"{weights} is not here") from None
     except Exception as error:
         raise InputError(f"{weights} does not hold the weights of this network ({str(error).splitlines()[0]}).") from None
-    return network
+    return network.features

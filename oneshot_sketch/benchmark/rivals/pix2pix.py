@@ -46,8 +46,7 @@ class Pix2Pix:
             photo, real = _jittered(both, self.size).split([3, 1], dim=1)
             fake = generator(photo)
             verdicts = critic(torch.cat([photo, real], 1)), critic(torch.cat([photo, fake.detach()], 1))
-            loss = sum(_against(verdict, truth) for verdict, truth in zip(verdicts, (1.0, 0.0), strict=True)) / 2
-            _step(by_critic, loss)
+            _step(by_critic, (_against(verdicts[0], 1.0) + _against(verdicts[1], 0.0)) / 2)
             critic.requires_grad_(False)
             adversarial = _against(critic(torch.cat([photo, fake], 1)), 1.0)
             _step(by_generator, adversarial + 100 * F.l1_loss(fake, real))

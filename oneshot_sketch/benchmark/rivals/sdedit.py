@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from diffusers import DDIMScheduler
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from PIL import Image
 from torch import Tensor
 
@@ -47,7 +48,7 @@ class SDEdit(Instruction):
         steps, text_scale, image_scale = (
             defaults[name] if self.drawing[name] is None else self.drawing[name] for name in self.drawing
         )
-        scheduler = DDIMScheduler.from_config(self.pipe.scheduler.config)
+        scheduler: Any = DDIMScheduler.from_config(self.pipe.scheduler.config)
         scheduler.set_timesteps(round(int(steps) / self.strength), device=frozen.device)
         timesteps = scheduler.timesteps[-int(steps) :]
 
