@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional as F
 
-from oneshot_sketch.attributes import ATTRIBUTES, LEVELS, describe, measure
+from oneshot_sketch.attributes import ATTRIBUTES, LEVELS, describe, measure, typical
 
 SIZE = 128
 PHOTO = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -154,6 +154,47 @@ def test_one_channel_equals_three_and_a_batch_equals_its_parts() -> None:
     torch.testing.assert_close(measure(sketches.expand(-1, 3, -1, -1), photos), both)
     for i in range(2):
         torch.testing.assert_close(measure(sketches[i : i + 1], photos[i : i + 1])[0], both[i])
+
+
+def sitter(hair: int) -> tuple[Tensor, Tensor]:
+    """A photo with `hair` dark columns on either side of a bright face, and a hand that inks dark hair and nothing else."""
+    grown = torch.minimum(ROW, SIZE - 1 - ROW) < hair
+    photo = torch.where(grown, 0.1, 0.8).expand(1, 3, SIZE, SIZE)
+    return torch.where(grown, 0.3, 0.95), photo * 2 - 1
+
+
+def looks(sketch: Tensor, photo: Tensor) -> dict[str, float]:
+    return dict(zip(ATTRIBUTES, typical(sketch * 2 - 1, photo)[0].tolist(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["ink", "blacks", "background"])
+def test_much_hair_does_not_make_a_dark_hand(name: str) -> None:
+    """Three sitters of one hand differ at most half as much as their sketches do."""
+    sitters = [sitter(hair) for hair in (8, 16, 36)]
+    measured = [levels(*pair)[name] for pair in sitters]
+    told = [looks(*pair)[name] for pair in sitters]
+    assert max(measured) - min(measured) > 0.4
+    assert max(told) - min(told) < 0.5 * (max(measured) - min(measured))
+    assert max(told) < max(measured)
+
+
+def test_a_sitter_with_the_usual_share_of_hair_is_taken_as_drawn() -> None:
+    sketch, photo = sitter(14)  # 28 of 128 columns
+    for name in ("ink", "blacks", "midtones", "tone", "shading", "face", "grain", "lines", "paper"):
+        assert looks(sketch, photo)[name] == pytest.approx(levels(sketch, photo)[name], abs=0.3), name
+
+
+def test_a_dark_wall_left_white_changes_nothing() -> None:
+    photo = torch.where(torch.minimum(ROW, SIZE - 1 - ROW) < 36, 0.1, 0.8).expand(1, 3, SIZE, SIZE) * 2 - 1
+    sketch = patch(0.4, slice(50, 80), slice(50, 80))
+    assert looks(sketch, photo) == pytest.approx(levels(sketch, photo), abs=1e-4)
+
+
+def test_typical_looks_of_a_batch_equal_its_parts() -> None:
+    sketches, photos = (torch.cat(images) for images in zip(*(sitter(hair) for hair in (8, 40)), strict=True))
+    both = typical(sketches * 2 - 1, photos)
+    for i in range(2):
+        torch.testing.assert_close(typical(sketches[i : i + 1] * 2 - 1, photos[i : i + 1])[0], both[i])
 
 
 @given(st.lists(st.floats(0, LEVELS - 1, width=32), min_size=len(ATTRIBUTES), max_size=len(ATTRIBUTES)))

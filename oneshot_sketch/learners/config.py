@@ -26,8 +26,8 @@ class InstructionLearnerConfig:
         train_guidance: text and image scale of guidance inside the loss (VISII: 7.5 and 1.5); None is off.
         weighting: of the squared error; "uniform" is in the network's own output (ε or v).
         rows: how many rows after BOS are free; None frees the content tokens of the initial text, as VISII does.
-        init: "describe" starts from the measured look of the sketch where the backbone was taught those words (`mini`),
-            and from `text` elsewhere; "text", "pez" and "noise" are what they say.
+        init: "describe" starts from the look that this hand gives a typical portrait, in the words that `mini` was taught,
+            and from `text` on other backbones; "text", "pez" and "noise" are what they say.
         text: the initial prompt.
         augmentations: views of each pair (crops, flips), the first being the pair itself; encoded once.
         reconstruction_weight, edit_weight: λ_rec and λ_edit (Eq. 6).
@@ -43,7 +43,7 @@ class InstructionLearnerConfig:
         seed: of every random draw.
     """
 
-    steps: int = 60
+    steps: int = 30
     learning_rate: float = 1e-2
     weight_decay: float = 0.0
     warmup: int = 10
@@ -62,7 +62,7 @@ class InstructionLearnerConfig:
     edit_pooling: Pooling = "ins"
     edit_clamp: float | None = None
     ema_decay: float = 0.9
-    select_every: int = 20
+    select_every: int = 10
     grid: int = 16
     resolution: int | None = None
     gradient_checkpointing: bool = False

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from oneshot_sketch.attributes import describe, measure
+from oneshot_sketch.attributes import describe, typical
 from oneshot_sketch.backbone import FrozenInstructPix2Pix
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.hard_prompt import HardPromptConfig, find_hard_prompt
@@ -50,7 +50,7 @@ def initial_text(
     backbone: FrozenInstructPix2Pix, photos: Tensor, sketches: Tensor, config: InstructionLearnerConfig, progress: bool = True
 ) -> str:
     if config.init == "describe" and backbone.knows_attributes:
-        return describe(measure(sketches, photos).mean(0))
+        return describe(typical(sketches, photos).mean(0))
     if config.init == "pez":
         clip = load_clip(config.pez_clip).to(backbone.device)
         return find_hard_prompt(clip, sketches[:1].to(backbone.device), HardPromptConfig(seed=config.seed), progress=progress)
