@@ -10,31 +10,28 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from measure_transfer import METRICS, Judge, Photos, choose, load_set, mean
 from tqdm import tqdm
 
-from oneshot_sketch import (
-    FrozenInstructPix2Pix,
-    InstructionLearner,
-    InstructionLearnerConfig,
-    LearnedInstruction,
-    OneShotSketchPipeline,
-    PhotoSketchPair,
-)
+from oneshot_sketch import PhotoSketchPair
 from oneshot_sketch.atomic import replacing
+from oneshot_sketch.benchmark import Protocol, build, load_protocol
+from oneshot_sketch.benchmark.exemplars import choose
+from oneshot_sketch.benchmark.measures import build_metric
+from oneshot_sketch.benchmark.protocol import Part, with_paths
+from oneshot_sketch.images import to_tensor
 
-SETS = ("cuhk_student", "ar")
+METRICS = {"ssim": "SSIM ↑", "lpips": "LPIPS ↓", "tone": "tone ↓"}
 LEARNING: dict[str, dict[str, Any]] = {
     "default preset": {},
-    "30 steps": {"steps": 30},
+    "15 steps": {"steps": 15},
+    "60 steps": {"steps": 60},
     "120 steps": {"steps": 120},
-    "rate 1e-2": {"learning_rate": 1e-2},
-    "rate 5e-2": {"learning_rate": 5e-2},
+    "rate 5e-3": {"learning_rate": 5e-3},
+    "rate 2e-2": {"learning_rate": 2e-2},
     "8 free rows": {"rows": 8},
     "39 free rows": {"rows": 39},
     "from a general text": {"init": "text"},
@@ -43,81 +40,72 @@ LEARNING: dict[str, dict[str, Any]] = {
     "no edit loss": {"edit_weight": 0.0},
     "loss in ε": {"weighting": "epsilon"},
 }
-DRAWING = [(steps, 1.5, 1.5) for steps in (1, 2, 3, 4, 6, 10)]
-DRAWING += [(3, 1.0, 1.5), (3, 2.0, 1.5), (3, 1.5, 1.0), (3, 1.5, 2.0), (3, 1.0, 2.0)]
+DRAWING = [(steps, 1.25, 1.5) for steps in (1, 2, 3, 4, 6, 10)]
+DRAWING += [(2, 1.0, 1.5), (2, 1.5, 1.5), (2, 2.0, 1.5), (2, 1.25, 1.0), (2, 1.25, 2.0)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with cufs/ and weights/")
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--backbone", default="mini", help="mini, or any InstructPix2Pix checkpoint")
-    parser.add_argument("--photos", type=int, default=16, help="photos a set")
+    parser.add_argument("--exemplars", type=int, default=3, help="pairs of a set that are each learned from alone")
+    parser.add_argument("--photos", type=int, default=14, help="photos a set")
     parser.add_argument("--drawing", action="store_true", help="sweep drawing instead of learning")
     args = parser.parse_args()
 
-    judge = Judge(args.data / "weights")
-    pipe = OneShotSketchPipeline.from_pretrained(args.backbone)
-    pipe.set_progress_bar_config(disable=True)
-    frozen = FrozenInstructPix2Pix.from_pipeline(pipe, args.backbone)
+    protocol = load_protocol("hands")
+    parts = [part for part in protocol.parts if part.data == "folder"]
+    metrics = {m.metric: with_paths(m.options, args.data) for m in protocol.measures if m.metric in METRICS}
     record = args.output / "results.json"
     rows: dict[str, dict[str, Any]] = json.loads(record.read_text()) if record.is_file() else {}
-    for name in SETS:
-        exemplar, others = development(load_set(args.data, name, 128), args.photos)
-        kept: LearnedInstruction | None = None
-        jobs = [f"{s} steps, {t} / {i}" for s, t, i in DRAWING] if args.drawing else list(LEARNING)
-        for index, job in enumerate(tqdm(jobs, desc=name)):
-            if f"{name}: {job}" in rows:
+    jobs: dict[str, dict[str, Any]] = {name: {"changes": changes} for name, changes in LEARNING.items()}
+    if args.drawing:
+        names = ("steps", "guidance_scale", "image_guidance_scale")
+        jobs = {f"{s} steps, {t} / {i}": dict(zip(names, (s, t, i), strict=True)) for s, t, i in DRAWING}
+    for part in parts:
+        pairs = development(protocol, part, args.data)
+        exemplars, others = pairs[: args.exemplars], pairs[args.exemplars : args.exemplars + args.photos]
+        for title, options in tqdm(jobs.items(), desc=part.title):
+            if f"{part.title}: {title}" in rows:
                 continue
-            if kept is None or not args.drawing:
-                changes = {} if args.drawing else LEARNING[job]
+            judges, learning, drawing = {key: build_metric(key, options) for key, options in metrics.items()}, 0.0, 0.0
+            for pair in exemplars:
+                system = build("instruction", options)
                 start = time.monotonic()
-                kept = InstructionLearner(frozen, InstructionLearnerConfig(**changes)).learn(exemplar, progress=False)
-                learning = time.monotonic() - start
-            steps, text, image = DRAWING[index] if args.drawing else (None, None, None)
-            start = time.monotonic()
-            drawn = sketch(pipe, kept, [pair.photo for pair in others], steps, text, image)
-            values = judge(drawn, others)
-            row = {metric: mean(value[metric] for value in values) for metric in METRICS}
-            rows[f"{name}: {job}"] = {**row, "learning": learning, "drawing": (time.monotonic() - start) / len(others)}
-            with replacing(record) as part:
-                part.write_text(json.dumps(rows, indent=1))
-    with replacing(args.output / "table.md") as part:
-        part.write_text(table(rows))
-    print(table(rows))
+                system.learn([pair])
+                learned = time.monotonic()
+                sketches = system.sketch([other.photo for other in others])
+                learning, drawing = learning + learned - start, drawing + time.monotonic() - learned
+                for judge in judges.values():
+                    judge.update(to_tensor(sketches), truths=to_tensor([other.sketch for other in others]))
+            rows[f"{part.title}: {title}"] = {
+                **{key: judge.compute().value for key, judge in judges.items()},
+                "learning": learning / len(exemplars),
+                "drawing": drawing / len(exemplars) / len(others),
+            }
+            with replacing(record) as file:
+                file.write_text(json.dumps(rows, indent=1, ensure_ascii=False))
+    with replacing(args.output / "table.md") as file:
+        file.write_text(table(rows, [part.title for part in parts]))
+    print(table(rows, [part.title for part in parts]))
 
 
-def development(pairs: Sequence[PhotoSketchPair], photos: int) -> tuple[PhotoSketchPair, list[PhotoSketchPair]]:
-    """An exemplar and other photos, all outside the transfer table's."""
-    split = choose(pairs, 3, 50)
-    used = {pair.name for pair in (*split.twenty, *split.others)}
-    exemplar, *others = [pair for pair in pairs if pair.name not in used]
-    return exemplar, others[:photos]
+def development(protocol: Protocol, part: Part, data: Path) -> list[PhotoSketchPair]:
+    """The pairs of a part that the protocol neither learns from nor draws."""
+    drawn = {pair.name for pair in choose(protocol, part, data).others}
+    return [pair for pair in choose(replace(protocol, photos=0), part, data).others if pair.name not in drawn]
 
 
-def sketch(
-    pipe: OneShotSketchPipeline,
-    instruction: LearnedInstruction,
-    photos: Photos,
-    steps: int | None,
-    text: float | None,
-    image: float | None,
-) -> Photos:
-    pipe.load_instruction(instruction, "swept")
-    generators = [torch.Generator().manual_seed(0) for _ in photos]
-    scales = {"guidance_scale": text, "image_guidance_scale": image}
-    return pipe(image=list(photos), num_inference_steps=steps, generator=generators, **scales).images
-
-
-def table(rows: dict[str, dict[str, Any]]) -> str:
+def table(rows: dict[str, dict[str, Any]], parts: list[str]) -> str:
     """A line a setting, sets side by side."""
     jobs = dict.fromkeys(key.split(": ", 1)[1] for key in rows)
-    heads = [f"{name} {metric}" for name in SETS for metric in ("SSIM ↑", "LPIPS ↓", "tone ↓")]
-    lines = [f"| | {' | '.join(heads)} | learning, s |", "|---" * (len(heads) + 2) + "|"]
+    heads = [f"{part} {metric}" for part in parts for metric in METRICS.values()]
+    lines = [f"| | {' | '.join(heads)} | learning, s | a photo, s |", "|---" * (len(heads) + 3) + "|"]
     for job in jobs:
-        found = [rows[f"{name}: {job}"] for name in SETS if f"{name}: {job}" in rows]
+        found = [rows[f"{part}: {job}"] for part in parts if f"{part}: {job}" in rows]
         cells = [f"{row[metric]:.3f}" for row in found for metric in METRICS]
-        lines.append(f"| {job} | {' | '.join(cells)} | {mean(row['learning'] for row in found):.0f} |")
+        learning, drawing = (sum(row[cost] for row in found) / len(found) for cost in ("learning", "drawing"))
+        lines.append(f"| {job} | {' | '.join(cells)} | {learning:.1f} | {drawing:.2f} |")
     return "\n".join(lines) + "\n"
 
 

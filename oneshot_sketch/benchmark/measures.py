@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from oneshot_sketch.backbone import FrozenInstructPix2Pix
-from oneshot_sketch.benchmark.system import Unavailable
+from oneshot_sketch.benchmark.system import Unavailable, by_name
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.metrics import (
     DirectionalSimilarity,
@@ -38,12 +38,7 @@ def build_metric(name: str, options: Mapping[str, Any] | None = None) -> Metric:
         InputError: an unknown name or option.
         Unavailable: its weights are not here.
     """
-    if name not in METRICS:
-        raise InputError(f"there is no metric {name!r}; known are {', '.join(sorted(METRICS))}.")
-    try:
-        return METRICS[name](**(options or {}))
-    except TypeError as error:
-        raise InputError(f"the metric {name!r} cannot be built with {dict(options or {})} ({error}).") from None
+    return by_name("metric", METRICS, name, options or {})
 
 
 def perceptual(net: str = "alex", weights: str | None = None, heads: str | None = None, caffe: bool = False) -> Metric:

@@ -74,9 +74,21 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> System:
         InputError: an unknown name or option.
         Unavailable: its weights are not here.
     """
-    if name not in _FACTORIES:
-        raise InputError(f"there is no system {name!r}; known are {', '.join(known_systems())}.")
+    return by_name("system", _FACTORIES, name, options or {})
+
+
+Thing = TypeVar("Thing")
+
+
+def by_name(kind: str, factories: Mapping[str, Callable[..., Thing]], name: str, options: Mapping[str, Any]) -> Thing:
+    """What a protocol calls `name`, built with its options.
+
+    Raises:
+        InputError: an unknown name or option.
+    """
+    if name not in factories:
+        raise InputError(f"there is no {kind} {name!r}; known are {', '.join(sorted(factories))}.")
     try:
-        return _FACTORIES[name](**(options or {}))
+        return factories[name](**options)
     except TypeError as error:
-        raise InputError(f"the system {name!r} cannot be built with {dict(options or {})} ({error}).") from None
+        raise InputError(f"the {kind} {name!r} cannot be built with {dict(options)} ({error}).") from None

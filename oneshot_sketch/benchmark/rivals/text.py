@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from oneshot_sketch.attributes import describe, measure
+from oneshot_sketch.attributes import describe, typical
 from oneshot_sketch.benchmark.rivals.networks import drawn, pipeline
 from oneshot_sketch.benchmark.system import register
 from oneshot_sketch.errors import InputError
@@ -21,7 +21,7 @@ class Text:
 
     Args:
         prompts: candidates; with one there is no choice.
-        attributes: add the exemplar's measured look, in the words that `mini` was taught.
+        look: add the look of the exemplar's hand, in the words that `mini` was taught: where learning starts.
         steps, guidance_scale, image_guidance_scale: default the backbone's own.
     """
 
@@ -29,7 +29,7 @@ class Text:
         self,
         prompts: Sequence[str],
         backbone: str = "mini",
-        attributes: bool = False,
+        look: bool = False,
         steps: int | None = None,
         guidance_scale: float | None = None,
         image_guidance_scale: float | None = None,
@@ -37,7 +37,7 @@ class Text:
     ) -> None:
         if not prompts:
             raise InputError("the text system needs at least one prompt.")
-        self.prompts, self.attributes, self.seed = list(prompts), attributes, seed
+        self.prompts, self.look, self.seed = list(prompts), look, seed
         self.pipe = pipeline(backbone)
         self.drawing = {
             "num_inference_steps": steps,
@@ -47,7 +47,7 @@ class Text:
 
     def learn(self, pairs: Sequence[PhotoSketchPair]) -> None:
         pair, truth = pairs[0], to_tensor(pairs[0].sketch)
-        look = f" {describe(measure(truth, to_tensor(pair.photo))[0])}" if self.attributes else ""
+        look = f" {describe(typical(truth, to_tensor(pair.photo))[0])}" if self.look else ""
         candidates = [prompt + look for prompt in self.prompts]
 
         def error(prompt: str) -> float:
