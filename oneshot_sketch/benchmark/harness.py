@@ -9,6 +9,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from oneshot_sketch.benchmark.cost import Cost
+from oneshot_sketch.benchmark.environment import environment
 from oneshot_sketch.benchmark.exemplars import Chosen, choose
 from oneshot_sketch.benchmark.measures import build_metric
 from oneshot_sketch.benchmark.protocol import Entrant, Protocol, with_paths
@@ -40,6 +41,7 @@ def run(protocol: Protocol, data: Path, output: Path, only: Sequence[str] = (), 
     judges, unjudged = _judges(protocol, data)
     record = Record(output, protocol)
     record.absent({**absent, **unjudged})
+    record.environment(environment())
     for part in protocol.parts:
         todo = [
             (entrant, job)

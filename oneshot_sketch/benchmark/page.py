@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from oneshot_sketch.benchmark import paper
+from oneshot_sketch.benchmark.environment import made_with
 from oneshot_sketch.benchmark.pictures import cases
 from oneshot_sketch.benchmark.record import Record
 from oneshot_sketch.benchmark.summary import ALL_STYLES, Line, Summary
@@ -67,7 +68,8 @@ def page(
         body.append("</ul>")
     body.append(f"<h2>{escape(paper.TITLE)}</h2><p>{escape(paper.CAUTION)}</p>{_paper()}")
     reproduce = escape(json.dumps(settings, indent=1, ensure_ascii=False))
-    body.append(f"<h2>To reproduce</h2><details><summary>The protocol</summary><pre>{reproduce}</pre></details>")
+    body.append(f"<h2>To reproduce</h2><p>{escape(made_with(record.environment()))}</p>")
+    body.append(f"<details><summary>The protocol</summary><pre>{reproduce}</pre></details>")
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{escape(settings['title'])}</title><style>{STYLE}</style></head><body>{''.join(body)}"

@@ -124,6 +124,14 @@ class Record:
                 part.write_text(json.dumps(reasons, indent=1, ensure_ascii=False), encoding="utf-8")
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
+    def environment(self, found: dict[str, str] | None = None) -> dict[str, str]:
+        """Where the run began; `found` is kept unless that is known already."""
+        file = self.folder / "environment.json"
+        if found is not None and not file.is_file():
+            with replacing(file) as part:
+                part.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
     def _file(self, job: Job) -> Path:
         return self.folder / "results" / job.path.with_suffix(".jsonl")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from oneshot_sketch.atomic import replacing
 from oneshot_sketch.benchmark import paper
+from oneshot_sketch.benchmark.environment import made_with
 from oneshot_sketch.benchmark.page import page
 from oneshot_sketch.benchmark.pictures import contact_sheets
 from oneshot_sketch.benchmark.record import Record, slug
@@ -54,7 +55,15 @@ def markdown(record: Record, summary: Summary, absent: dict[str, str]) -> str:
         text += ["## Not run\n", *(f"- {title}: {reason}" for title, reason in absent.items()), ""]
     text += [f"## {paper.TITLE}\n", paper.CAUTION, "", f"| {' | '.join(paper.COLUMNS)} |", "|---" * len(paper.COLUMNS) + "|"]
     text += [f"| {' | '.join('–' if cell is None else str(cell) for cell in row)} |" for row in paper.ROWS]
-    text += ["", "## To reproduce\n", "```json", json.dumps(settings, indent=1, ensure_ascii=False), "```"]
+    text += [
+        "",
+        "## To reproduce\n",
+        made_with(record.environment()),
+        "",
+        "```json",
+        json.dumps(settings, indent=1, ensure_ascii=False),
+        "```",
+    ]
     return "\n".join(text) + "\n"
 
 

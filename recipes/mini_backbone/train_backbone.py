@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
 from edits import paraphrase
 from parts import build_scheduler, build_text_encoder, build_tokenizer, build_unet, count
 from torch import Tensor, nn
@@ -36,14 +37,24 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder with triples/ and vae/")
     parser.add_argument("--minutes", type=float, default=120, help="time at the constant rate")
     parser.add_argument("--decay-minutes", type=float, help="instead: end with this long a linear decay to zero")
-    parser.add_argument("--bf16", action="store_true", help="autocast; only where the processor multiplies bf16 fast (AMX)")
+    parser.add_argument("--start", type=Path, help="an earlier edition to begin from where there is no state yet")
+    parser.add_argument("--bf16", action="store_true", help="autocast, where the processor multiplies bf16 fast")
     args = parser.parse_args()
 
     vae = PatchAutoencoder.from_pretrained(args.run / "vae").eval()
-    tokenizer = build_tokenizer(args.run / "tokenizer")
-    lessons = Lessons(args.run, vae, tokenizer)
     torch.manual_seed(0)
-    model = Backbone(build_text_encoder(tokenizer), build_unet(vae.config["latent_channels"]), args.bf16)
+    if args.start is None:
+        tokenizer = build_tokenizer(args.run / "tokenizer")
+        parts = build_text_encoder(tokenizer), build_unet(vae.config["latent_channels"])
+    else:
+        tokenizer = CLIPTokenizer.from_pretrained(args.start / "tokenizer")
+        parts = (
+            CLIPTextModel.from_pretrained(args.start / "text_encoder", dtype=torch.float32, attn_implementation="eager"),
+            UNet2DConditionModel.from_pretrained(args.start / "unet", torch_dtype=torch.float32),
+        )
+        parts[1].set_attn_processor(AttnProcessor())
+    lessons = Lessons(args.run, vae, tokenizer)
+    model = Backbone(*parts, args.bf16)
     print(f"{len(lessons)} triples, UNet {count(model.unet)}, text encoder {count(model.text_encoder)}", flush=True)
     state = State(model)
     state.load(args.run / "state.pt")

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from conftest import picture
 from PIL import Image, ImageFilter
 
 from oneshot_sketch import InputError, PhotoSketchPair
-from oneshot_sketch.benchmark import Protocol, load_protocol, register, shipped_protocols, system
+from oneshot_sketch.benchmark import Protocol, harness, load_protocol, register, shipped_protocols, system
 from oneshot_sketch.benchmark.exemplars import choose
 from oneshot_sketch.benchmark.harness import run
 from oneshot_sketch.benchmark.protocol import Crop, Entrant, Measure, Part
@@ -164,6 +165,16 @@ def test_new_entrants_may_join_and_known_ones_may_not_change(data: Path, tmp_pat
         run(protocol(entrants=changed), data, tmp_path / "out", progress=False)
     with pytest.raises(InputError, match="other settings"):
         run(protocol(photos=3), data, tmp_path / "out", progress=False)
+
+
+def test_a_run_says_where_it_was_made_and_keeps_saying_so(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(protocol(), data, tmp_path / "out", only=["grey"], progress=False)
+    monkeypatch.setattr(harness, "environment", lambda: {"torch": "0.0"})
+    record = run(protocol(), data, tmp_path / "out", only=["little"], progress=False)
+    assert record.environment()["torch"] == version("torch") and "device" in record.environment()
+    report(tmp_path / "out")
+    for name in ("table.md", "report.html"):
+        assert f"torch {version('torch')}" in (tmp_path / "out" / name).read_text()
 
 
 def test_only_some_entrants(data: Path, tmp_path: Path) -> None:
