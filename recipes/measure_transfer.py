@@ -18,7 +18,8 @@ from oneshot_sketch.benchmark.report import report
 from oneshot_sketch.benchmark.summary import Line, Summary, summarise
 from oneshot_sketch.errors import InputError
 
-LEARNED, TEXT, GREY = "learned instruction", "InstructPix2Pix, best text", "photo as grey"
+LEARNED, GREY = "learned instruction", "photo as grey"
+TEXTS = ("InstructPix2Pix, best text", "InstructPix2Pix, best text by LPIPS")
 FILTERS = ("dodge-and-burn", "XDoG", f"{GREY}, tone matched", "dodge-and-burn, tone matched", "XDoG, tone matched")
 MEASURES = ("ssim", "lpips", "tone")
 
@@ -37,7 +38,8 @@ def main() -> None:
     for part in summary.parts():
         lines = {line.entrant: line for line in summary.of(part)}
         print(f"\n{part}")
-        for title, rivals in {"the best text": [TEXT], "every filter": FILTERS, "the photo as grey": [GREY]}.items():
+        rivalries = {**{text: [text] for text in TEXTS}, "every filter": FILTERS, "the photo as grey": [GREY]}
+        for title, rivals in rivalries.items():
             told = (f"{key} {verdict(summary, lines[LEARNED], [lines[name] for name in rivals], key)}" for key in MEASURES)
             print(f"  against {title}: {', '.join(told)}")
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from oneshot_sketch import InputError, PhotoSketchPair
 from oneshot_sketch.benchmark import Unavailable, build, known_systems, register
+from oneshot_sketch.benchmark.measures import build_metric
 from oneshot_sketch.benchmark.rivals.pix2pix import UNet, patch_gan
 from oneshot_sketch.filters import match_tone, xdog
 from oneshot_sketch.images import to_pil, to_tensor
@@ -63,6 +64,24 @@ def test_a_filter_is_the_filter(pair: PhotoSketchPair) -> None:
     system.learn([pair])
     expected = to_pil(match_tone(xdog(to_tensor(photo)), to_tensor(pair.sketch)))[0]
     assert np.array_equal(np.asarray(system.sketch([photo])[0]), np.asarray(expected))
+
+
+def test_the_text_that_lpips_likes_best(tiny_backbone: Path, squeezenet: Path, pair: PhotoSketchPair, tmp_path: Path) -> None:
+    heads = {f"lin{i}.model.1.weight": torch.ones(1, c, 1, 1) for i, c in enumerate((64, 128, 256, 384, 384, 512, 512))}
+    torch.save(heads, tmp_path / "heads.pth")
+    judge = {"net": "squeeze", "weights": str(squeezenet), "heads": str(tmp_path / "heads.pth")}
+    prompts = ["ink", "chalk", "wash"]
+    chosen = build("text", {"prompts": prompts, "backbone": str(tiny_backbone), "steps": 2, "lpips": judge})
+    chosen.learn([pair])
+    values = []
+    for prompt in prompts:
+        alone = build("text", {"prompts": [prompt], "backbone": str(tiny_backbone), "steps": 2})
+        alone.learn([pair])
+        metric = build_metric("lpips", judge)
+        metric.update(to_tensor(alone.sketch([pair.photo])), truths=to_tensor(pair.sketch))
+        values.append(metric.compute().value)
+    assert len(set(values)) == 3
+    assert chosen.prompt == prompts[int(np.argmin(values))]
 
 
 def test_gatys_comes_nearer_to_the_exemplars_grams(squeezenet: Path, pair: PhotoSketchPair) -> None:

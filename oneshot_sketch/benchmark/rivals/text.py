@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from PIL import Image
 
 from oneshot_sketch.attributes import describe, typical
+from oneshot_sketch.benchmark.measures import build_metric
 from oneshot_sketch.benchmark.rivals.networks import drawn, pipeline
 from oneshot_sketch.benchmark.system import register
 from oneshot_sketch.errors import InputError
@@ -17,11 +19,12 @@ from oneshot_sketch.pair import PhotoSketchPair
 
 @register("text")
 class Text:
-    """The prompt that redraws the exemplar best: lowest tone distance − SSIM among `prompts`.
+    """The prompt among `prompts` that redraws the exemplar best: lowest tone distance − SSIM, or lowest LPIPS.
 
     Args:
         prompts: candidates; with one there is no choice.
         look: add the look of the exemplar's hand, in the words that `mini` was taught: where learning starts.
+        lpips: options of the metric "lpips", which then chooses.
         steps, guidance_scale, image_guidance_scale: default the backbone's own.
     """
 
@@ -30,6 +33,7 @@ class Text:
         prompts: Sequence[str],
         backbone: str = "mini",
         look: bool = False,
+        lpips: Mapping[str, Any] | None = None,
         steps: int | None = None,
         guidance_scale: float | None = None,
         image_guidance_scale: float | None = None,
@@ -38,6 +42,9 @@ class Text:
         if not prompts:
             raise InputError("the text system needs at least one prompt.")
         self.prompts, self.look, self.seed = list(prompts), look, seed
+        self.lpips = lpips
+        if lpips is not None:
+            build_metric("lpips", lpips)  # says now if its weights are absent
         self.pipe = pipeline(backbone)
         self.drawing = {
             "num_inference_steps": steps,
@@ -52,7 +59,11 @@ class Text:
 
         def error(prompt: str) -> float:
             again = to_tensor(self._say(prompt, [pair.photo])[0])
-            return (tone_distance(again, truth) - ssim(again, truth)).item()
+            if self.lpips is None:
+                return (tone_distance(again, truth) - ssim(again, truth)).item()
+            judge = build_metric("lpips", self.lpips)
+            judge.update(again, truths=truth)
+            return judge.compute().value
 
         self.prompt = min(candidates, key=error) if len(candidates) > 1 else candidates[0]
 
