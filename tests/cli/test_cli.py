@@ -21,9 +21,9 @@ from oneshot_sketch import LearnedInstruction
 from oneshot_sketch.cli.learning import learn_and_save, open_pairs
 from oneshot_sketch.images import save_png
 from oneshot_sketch.learned_instruction import CONFIG, WEIGHTS
-from oneshot_sketch.model_card import CARD, PREVIEW, SKETCHES
 from oneshot_sketch.learners.config import InstructionLearnerConfig
 from oneshot_sketch.learners.instruction import InstructionLearner, Run
+from oneshot_sketch.model_card import CARD, PREVIEW, SKETCHES
 
 Command = Callable[..., Any]
 PROGRAM = "from oneshot_sketch.cli.main import main; main()"

@@ -1,0 +1,32 @@
+"""The real client of the Hub, at a Hub of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hub.loopback import OWNER, LoopbackHub
+from huggingface_hub import constants
+from huggingface_hub.utils import close_session
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LoopbackHub]:
+    """A Hub with no repository; the client in this process asks it, as its user `someone`, and caches in `tmp_path`."""
+    hub = LoopbackHub()
+    point_at(monkeypatch, hub.url, tmp_path / "cache")
+    monkeypatch.setenv("HF_TOKEN", OWNER)
+    close_session()
+    yield hub
+    close_session()
+    hub.close()
+
+
+def point_at(monkeypatch: pytest.MonkeyPatch, url: str, cache: Path) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
