@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from json import JSONDecodeError
 from pathlib import Path
 
 from huggingface_hub import CommitInfo, HfApi, constants, hf_hub_download
 from huggingface_hub.errors import (
     DisabledRepoError,
+    FileMetadataError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
@@ -23,6 +25,8 @@ from huggingface_hub.errors import (
 
 from oneshot_sketch.errors import InputError
 
+_WHO = "the Hub must know who you are to let you do this with {}; `hf auth login` or give a token."
+_NO_HUB = "{} does not answer as a Hub does; check HF_ENDPOINT, and whether the network asks you to log in."
 _ClientError = HfHubHTTPError.__bases__[0]  # of the HTTP client, which is another one every few versions
 
 
@@ -89,7 +93,7 @@ class Repository:
             InputError: not allowed, not reachable, or asked to be private while it is public.
         """
         api = HfApi(token=token)
-        with hub_errors(repo, branch):
+        with hub_errors(repo, branch, pushing=True):
             name = api.create_repo(repo, private=private, exist_ok=True).repo_id
             info = api.model_info(name)
             if private and not info.private:
@@ -104,7 +108,7 @@ class Repository:
         """The text of a file; empty if there is none."""
         if name not in self.files:
             return ""
-        with hub_errors(self.id, self.head):
+        with hub_errors(self.id, self.head, pushing=True):
             return Path(self.api.hf_hub_download(self.id, name, revision=self.head)).read_bytes().decode("utf-8-sig", "replace")
 
     def upload(self, folder: Path, message: str, *, create_pr: bool = False) -> CommitInfo:
@@ -113,7 +117,7 @@ class Repository:
         Raises:
             InputError: refused, interrupted, or somebody else committed since the repository was opened.
         """
-        with hub_errors(self.id, self.branch):
+        with hub_errors(self.id, self.branch, pushing=True):
             return self.api.upload_folder(
                 repo_id=self.id,
                 folder_path=folder,
@@ -125,17 +129,17 @@ class Repository:
 
 
 @contextmanager
-def hub_errors(repo: str, revision: str | None = None) -> Iterator[None]:
+def hub_errors(repo: str, revision: str | None = None, *, pushing: bool = False) -> Iterator[None]:
     """What the Hub's client raises inside, as an `InputError`."""
     try:
         yield
     except InputError:
         raise
     except Exception as error:  # they have no common ancestor
-        raise InputError(_sentence(error, repo, revision)) from error
+        raise InputError(_sentence(error, repo, revision, pushing)) from error
 
 
-def _sentence(error: Exception, repo: str, revision: str | None) -> str:
+def _sentence(error: Exception, repo: str, revision: str | None, pushing: bool) -> str:
     match error:
         case HFValidationError():
             return f"{repo} is neither a folder nor a Hub repository; check the path."
@@ -144,6 +148,10 @@ def _sentence(error: Exception, repo: str, revision: str | None) -> str:
             return f"{repo} is gated and its owner has not let you in; ask at {page}, then `hf auth login` or give a token."
         case DisabledRepoError():
             return f"{repo} was disabled by the Hub; use another one."
+        case LocalTokenNotFoundError():
+            return _WHO.format(repo)
+        case RepositoryNotFoundError() if pushing and _status(error) == 401:
+            return _WHO.format(repo)
         case RepositoryNotFoundError() if _status(error) == 401:
             return (
                 f"{repo} is no folder here and not public on the Hub; check the name, or, if it is private, `hf auth login` "
@@ -160,12 +168,16 @@ def _sentence(error: Exception, repo: str, revision: str | None) -> str:
             return _absent(error, repo, revision)
         case OfflineModeIsEnabled():
             return f"offline mode is on, so {repo} cannot be reached; unset HF_HUB_OFFLINE."
-        case LocalTokenNotFoundError():
-            return f"the Hub wants to know who you are before it opens {repo}; `hf auth login` or give a token."
         case HfHubHTTPError():
             return _refusal(error, repo)
         case _ if isinstance(error, _ClientError):
             return f"{constants.ENDPOINT} cannot be reached ({_reason(error)}); check the network and try again."
+        case JSONDecodeError():
+            return _NO_HUB.format(constants.ENDPOINT)
+        case ValueError() if pushing:
+            return f"the Hub does not take the card of {repo} ({_reason(error)}); correct its header there or in README.md."
+        case OSError() if error.errno is not None:
+            return f"{repo} could not be cached ({error.strerror}); free some space or choose another cache_dir."
         case _:
             return f"{repo} could not be opened on the Hub ({_reason(error)}); try again."
 
@@ -178,6 +190,8 @@ def _absent(error: LocalEntryNotFoundError, repo: str, revision: str | None) -> 
             return f"{wanted} is no folder here and not in the cache, and offline mode is on; load it once with a network."
         case HfHubHTTPError() as cause:
             return _refusal(cause, repo)
+        case FileMetadataError():
+            return _NO_HUB.format(constants.ENDPOINT)
         case cause:
             reason = _reason(cause)
             return f"{wanted} is not in the cache and {constants.ENDPOINT} cannot be reached ({reason}); check the network."
@@ -185,6 +199,8 @@ def _absent(error: LocalEntryNotFoundError, repo: str, revision: str | None) -> 
 
 def _refusal(error: HfHubHTTPError, repo: str) -> str:
     status = _status(error)
+    if status == 401 and "authorization" not in error.request.headers:
+        return _WHO.format(repo)
     if status == 401:
         return f"the Hub does not accept the token for {repo}; `hf auth login` again or give another."
     if status == 403:
@@ -203,6 +219,6 @@ def _status(error: HfHubHTTPError) -> int:
 
 
 def _reason(error: BaseException) -> str:
-    """The first line that says something."""
+    """The first two lines that say something."""
     lines = [line.strip(" .-") for line in str(error).splitlines()]
-    return next(filter(None, lines), type(error).__name__)
+    return ": ".join([line for line in lines if line][:2]) or type(error).__name__

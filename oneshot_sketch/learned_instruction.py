@@ -246,6 +246,8 @@ class LearnedInstruction(ModelHubMixin):
         card = str(self.generate_model_card(repository.id, licence))
         if self.card is not None:
             card = merged_card(card, self.card)
+            if is_by_hand(present):
+                logger.warning("The card of %s was edited on the Hub and is kept; yours is not pushed.", repository.id)
         card = merged_card(card, present, licence=licence)
         if not has_licence(card):
             logger.warning("The card states no licence, so nobody knows what is allowed; push again with one.")

@@ -148,6 +148,8 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refusal(404 if self.user else 401, "RepoNotFound", "Repository not found")
         if content and repo.gated and repo.owner != self.user:
             raise Refusal(403 if self.user else 401, "GatedRepo", f"Access to model {name} is restricted")
+        if write and not self.user:
+            raise Refusal(401, message="Unauthorized")
         if write and repo.owner != self.user:
             raise Refusal(403, message="You don't have the rights to do this")
         return repo

@@ -174,10 +174,12 @@ def test_a_card_edited_at_home_goes_up_until_it_is_edited_there(
         path.write_text(f"---\nlanguage: fr\n---\n{line}\n")
         LearnedInstruction.from_pretrained(tmp_path / "soft-pencil").push_to_hub(REPO)
         assert line in card(hub) and "language: fr" in card(hub) and "library_name: oneshot-sketch" in card(hub)
+    assert "edited on the Hub" not in caplog.text
     hub.repos[REPO].edit(CARD, "Mine, second.", "Mine, and edited there.")
     path.write_text("Mine, third.\n")
     LearnedInstruction.from_pretrained(tmp_path / "soft-pencil").push_to_hub(REPO)
     assert "Mine, and edited there." in card(hub) and "Mine, third." not in card(hub)
+    assert "The card of someone/soft-pencil was edited on the Hub and is kept; yours is not pushed." in caplog.text
 
 
 def test_files_of_other_names_stay(hub: LoopbackHub) -> None:
