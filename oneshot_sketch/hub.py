@@ -199,7 +199,7 @@ def _absent(error: LocalEntryNotFoundError, repo: str, revision: str | None) -> 
 
 def _refusal(error: HfHubHTTPError, repo: str) -> str:
     status = _status(error)
-    if status == 401 and "authorization" not in error.request.headers:
+    if status == 401 and "authorization" not in error.response.request.headers:
         return _WHO.format(repo)
     if status == 401:
         return f"the Hub does not accept the token for {repo}; `hf auth login` again or give another."

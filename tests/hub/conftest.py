@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cli.conftest import run
 from hub.loopback import OWNER, LoopbackHub
 from huggingface_hub import constants
 from huggingface_hub.utils import close_session
+
+__all__ = ["hub", "run"]  # run: a fixture of the command's own tests
 
 
 @pytest.fixture
