@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,3 +36,18 @@ def point_at(monkeypatch: pytest.MonkeyPatch, url: str, cache: Path) -> None:
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
+
+
+def program(hub: LoopbackHub, home: Path, name: str, *arguments: object, **environment: str) -> str:
+    """What `hf` or `python` says in a process of its own, pointed at the Hub as people point it."""
+    ours = {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_TOKEN": OWNER, "HF_HUB_DISABLE_XET": "1"}
+    quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1"}
+    done = subprocess.run(
+        [sys.executable, *({"hf": ("-m", "huggingface_hub.cli.hf"), "python": ()}[name]), *map(str, arguments)],
+        env={**os.environ, **ours, **quiet, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

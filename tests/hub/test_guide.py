@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
+import shlex
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hub.loopback import OWNER, LoopbackHub
+from cli.conftest import Run
+from hub.conftest import program
+from hub.loopback import LoopbackHub
 from PIL import Image
 
 from oneshot_sketch import InstructionLearner, InstructionLearnerConfig, LearnedInstruction, PhotoSketchPair
@@ -22,29 +22,24 @@ GUIDE = (ROOT / "docs/guides/share.md").read_text()
 PAIR = ROOT / "assets" / "quickstart"
 
 
-def test_the_guide_runs(hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_guide_runs(hub: LoopbackHub, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     pair = PhotoSketchPair.open(PAIR / "pair_photo.jpg", PAIR / "pair_sketch.png")
     config = InstructionLearnerConfig(steps=2, draws=1, grid=1, augmentations=1)
     instruction = InstructionLearner.from_pretrained("mini", config).learn(pair, progress=False)
     instruction.save_pretrained("soft-pencil", preview=pair.sketch)
     Image.open(PAIR / "pair_photo.jpg").save("photo.jpg")
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "HF_ENDPOINT": hub.url,
-        "HF_HOME": str(tmp_path / "home"),
-        "HF_TOKEN": OWNER,
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_UPDATE_CHECK": "1",
-    }
     names: dict[str, Any] = {}
     for language, code in re.findall(r"```(bash|python)\n(.*?)```", GUIDE, flags=re.DOTALL):
         if language == "python":
             exec(compile(code, "share.md", "exec"), names)
         else:
-            done = subprocess.run(["bash", "-ec", code], env=environment, capture_output=True, text=True, timeout=240)
-            assert done.returncode == 0, done.stderr
+            for line in code.splitlines():
+                name, *arguments = shlex.split(line)
+                if name == "oneshot-sketch":
+                    assert run(*arguments).code == 0
+                else:
+                    program(hub, tmp_path / "home", name, *arguments)
 
     repo = hub.repos["someone/soft-pencil"]
     assert "license: cc-by-4.0" in repo.files()[CARD].data.decode()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from cli.conftest import Run
-from hub.loopback import OWNER, LoopbackHub
+from hub.conftest import program
+from hub.loopback import LoopbackHub
 from instructions import content, learned, same
 
 from oneshot_sketch import InstructionRecord, LearnedInstruction
@@ -23,24 +21,6 @@ REPO = "someone/soft-pencil"
 def folder(tmp_path: Path) -> Path:
     learned().save_pretrained(tmp_path / "soft-pencil")
     return tmp_path / "soft-pencil"
-
-
-def program(hub: LoopbackHub, home: Path, *command: object, **environment: str) -> str:
-    """What a Python program says in a process of its own, pointed at the Hub as people point it."""
-    ours = {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_TOKEN": OWNER, "HF_HUB_DISABLE_XET": "1"}
-    quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1"}
-    done = subprocess.run(
-        [sys.executable, *map(str, command)],
-        env={**os.environ, **ours, **quiet, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-HF = ("-m", "huggingface_hub.cli.hf")
 
 
 # ── oneshot-sketch push ──
@@ -103,26 +83,26 @@ def test_refusals_are_complaints(hub: LoopbackHub, run: Run, folder: Path, tmp_p
 
 def test_hf_brings_down_what_we_pushed(hub: LoopbackHub, folder: Path, tmp_path: Path) -> None:
     LearnedInstruction.from_pretrained(folder).push_to_hub(REPO)
-    program(hub, tmp_path / "home", *HF, "download", REPO, "--local-dir", tmp_path / "down")
+    program(hub, tmp_path / "home", "hf", "download", REPO, "--local-dir", tmp_path / "down")
     assert same(LearnedInstruction.from_pretrained(tmp_path / "down"), learned())
     for name in (WEIGHTS, CONFIG):
         assert content(tmp_path / "down")[name] == content(folder)[name]
 
 
 def test_we_bring_down_what_hf_pushed(hub: LoopbackHub, folder: Path, tmp_path: Path) -> None:
-    program(hub, tmp_path / "home", *HF, "upload", REPO, folder, ".", "--private")
+    program(hub, tmp_path / "home", "hf", "upload", REPO, folder, ".", "--private")
     assert hub.repos[REPO].private
     assert same(LearnedInstruction.from_pretrained(REPO), learned())
     learned(seed=1).push_to_hub(REPO)
     assert same(LearnedInstruction.from_pretrained(REPO), learned(seed=1))
-    assert hub.repos[REPO].refs["main"] in program(hub, tmp_path / "home", *HF, "models", "info", REPO)
+    assert hub.repos[REPO].refs["main"] in program(hub, tmp_path / "home", "hf", "models", "info", REPO)
 
 
 def test_a_program_offline_with_the_cache_that_hf_filled(hub: LoopbackHub, folder: Path, tmp_path: Path) -> None:
     LearnedInstruction.from_pretrained(folder).push_to_hub(REPO)
-    program(hub, tmp_path / "home", *HF, "download", REPO)
+    program(hub, tmp_path / "home", "hf", "download", REPO)
     hub.asked.clear()
     load = f"from oneshot_sketch import LearnedInstruction; LearnedInstruction.from_pretrained({REPO!r}).save_pretrained('copy')"
-    program(hub, tmp_path / "home", "-c", load.replace("copy", str(tmp_path / "copy")), HF_HUB_OFFLINE="1")
+    program(hub, tmp_path / "home", "python", "-c", load.replace("copy", str(tmp_path / "copy")), HF_HUB_OFFLINE="1")
     assert not hub.asked
     assert same(LearnedInstruction.from_pretrained(tmp_path / "copy"), learned())
