@@ -10,7 +10,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from oneshot_sketch.backbone import FrozenInstructPix2Pix
     from oneshot_sketch.errors import InputError
-    from oneshot_sketch.learned_instruction import InstructionRecord, LearnedInstruction
+    from oneshot_sketch.instruction_record import InstructionRecord
+    from oneshot_sketch.learned_instruction import LearnedInstruction
     from oneshot_sketch.learners.config import InstructionLearnerConfig
     from oneshot_sketch.learners.instruction import InstructionLearner
     from oneshot_sketch.pair import PhotoSketchPair
@@ -21,7 +22,7 @@ _HOME = {
     "InputError": "errors",
     "InstructionLearner": "learners.instruction",
     "InstructionLearnerConfig": "learners.config",
-    "InstructionRecord": "learned_instruction",
+    "InstructionRecord": "instruction_record",
     "LearnedInstruction": "learned_instruction",
     "OneShotSketchPipeline": "pipelines.one_shot_sketch",
     "PhotoSketchPair": "pair",

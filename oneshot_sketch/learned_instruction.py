@@ -6,11 +6,14 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, replace
+from inspect import signature
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import torch
+from huggingface_hub import CommitInfo, ModelCard, ModelHubMixin
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -18,50 +21,18 @@ from torch import Tensor
 
 from oneshot_sketch.atomic import replacing_folder
 from oneshot_sketch.errors import InputError
-from oneshot_sketch.images import save_png
-from oneshot_sketch.model_card import model_card
+from oneshot_sketch.hub import Repository, download
+from oneshot_sketch.images import open_image, save_png
+from oneshot_sketch.instruction_record import FORMAT_VERSION, KIND, InstructionRecord, read_config
+from oneshot_sketch.model_card import CARD, PREVIEW, SKETCHES, has_licence, is_by_hand, is_on_the_hub, merged_card, model_card
 
-FORMAT_VERSION = 1
-WEIGHTS, CONFIG, CARD, PREVIEW = "instruction.safetensors", "config.json", "README.md", "preview.png"
-MAX_BYTES = {WEIGHTS: 64 * 2**20, CONFIG: 2**20}
+WEIGHTS, CONFIG = "instruction.safetensors", "config.json"
+MAX_BYTES = {CONFIG: 2**20, WEIGHTS: 64 * 2**20}
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class InstructionRecord:
-    """How an instruction was learned: everything needed to learn it again, and to refuse the wrong backbone.
-
-    Attributes:
-        backbone: id the backbone was loaded by.
-        fingerprint: `FrozenInstructPix2Pix.fingerprint` of its weights.
-        text: the text the embedding started from.
-        config: the learner's configuration.
-        seed: of every random draw.
-        steps: optimiser steps taken; `best_step` of them are in the embedding.
-        losses: figures measured while learning, by name.
-        drawing: arguments of the pipeline call that suit this instruction.
-        pairs: names of the pairs.
-        style, licence: of the sketch, as given with the pair.
-        versions: of the libraries.
-    """
-
-    backbone: str
-    fingerprint: str = ""
-    text: str = ""
-    config: Mapping[str, Any] = field(default_factory=dict)
-    seed: int = 0
-    steps: int = 0
-    best_step: int = 0
-    losses: Mapping[str, float] = field(default_factory=dict)
-    drawing: Mapping[str, float] = field(default_factory=dict)
-    pairs: tuple[str, ...] = ()
-    style: str | None = None
-    licence: str | None = None
-    versions: Mapping[str, str] = field(default_factory=dict)
-
-
-class LearnedInstruction:
+class LearnedInstruction(ModelHubMixin):
     """A text-encoder output sequence in which some rows, the `<ins>` rows, were learned.
 
     Args:
@@ -70,6 +41,11 @@ class LearnedInstruction:
         neutral: (L, d) float; the encoding of the empty prompt, origin of `strength`.
         rows: first and one past the last `<ins>` row.
         record: how it was learned.
+
+    Attributes:
+        preview: the pair and what the instruction draws of its photo, for the card; or None.
+        sketches: a strip of what it draws of other photos, for the card; or None.
+        card: the README.md where somebody wrote it by hand; None for one made from the record.
 
     Raises:
         InputError: shapes that do not fit, or values that are not finite.
@@ -90,6 +66,9 @@ class LearnedInstruction:
             raise InputError("the instruction holds NaN or infinite values; learn it again.")
         self.rows = (start, stop)
         self.record = record
+        self.preview: Image.Image | None = None
+        self.sketches: Image.Image | None = None
+        self.card: str | None = None
 
     def __repr__(self) -> str:
         length, width = self.embeddings.shape
@@ -154,70 +133,208 @@ class LearnedInstruction:
 
     # ── saving and loading ──
 
-    def save_pretrained(self, directory: str | Path, *, preview: Image.Image | None = None) -> None:
-        """Write the instruction as a folder: weights (safetensors), config.json, a card and a preview.
+    def save_pretrained(
+        self,
+        save_directory: str | Path,
+        *,
+        preview: Image.Image | None = None,
+        sketches: Image.Image | None = None,
+        push_to_hub: bool = False,
+        repo_id: str | None = None,
+        **push_to_hub_kwargs: Any,
+    ) -> CommitInfo | None:
+        """Write the instruction as a folder: weights (safetensors), config.json, a card and its pictures.
 
-        The folder appears whole or not at all. A README.md that is already there is kept.
+        The folder appears whole or not at all. A README.md that is already there and was written or changed by hand is kept.
+
+        Args:
+            preview, sketches: to keep as the attributes of these names.
+            push_to_hub: also push it, as `repo_id` (default the folder's name), with arguments of `push_to_hub`.
+
+        Returns:
+            The commit, if pushed.
 
         Raises:
-            InputError: the place is not writable or the disk is full.
+            InputError: the place is not writable or the disk is full, or the push failed.
         """
-        directory = Path(directory)
+        directory = Path(save_directory)
+        push = signature(self.push_to_hub).bind(repo_id or directory.name, **push_to_hub_kwargs)
         if directory.is_file():
             raise InputError(f"{directory} is a file; give the name of a folder for the instruction.")
+        self.preview, self.sketches = preview or self.preview, sketches or self.sketches
+        present = _read_card(directory)
         with replacing_folder(directory) as part:
-            (part / WEIGHTS).write_bytes(save({"embeddings": self.embeddings, "neutral": self.neutral}, {"format": "pt"}))
-            (part / CONFIG).write_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            if not (directory / CARD).exists():
-                card = model_card(directory.name, asdict(self.record), has_preview=preview is not None)
-                (part / CARD).write_text(card, encoding="utf-8")
-            if preview is not None:
-                save_png(preview, part / PREVIEW)
+            self._save_pretrained(part)
+            if present is None:
+                (part / CARD).write_text(self.card or str(self.generate_model_card(directory.name)), encoding="utf-8", newline="")
+        return self.push_to_hub(*push.args, **push.kwargs) if push_to_hub else None
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        tensors = {"embeddings": self.embeddings, "neutral": self.neutral}
+        (save_directory / WEIGHTS).write_bytes(save(tensors, {"format": "pt"}))
+        config = json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+        (save_directory / CONFIG).write_text(config + "\n", encoding="utf-8")
+        for name, picture in self._pictures().items():
+            save_png(picture, save_directory / name)
+
+    def _pictures(self) -> dict[str, Image.Image]:
+        return {name: picture for name, picture in ((PREVIEW, self.preview), (SKETCHES, self.sketches)) if picture is not None}
+
+    def generate_model_card(self, name: str = "instruction", licence: str | None = None) -> ModelCard:
+        """The card made from the record; see `model_card.model_card`."""
+        return ModelCard(model_card(name, self.record, licence=licence, pictures=self._pictures()))
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "kind": "oneshot_sketch.LearnedInstruction",
+            "kind": KIND,
             "format_version": FORMAT_VERSION,
             "shape": list(self.embeddings.shape),
             "rows": list(self.rows),
             "record": asdict(self.record),
         }
 
-    @classmethod
-    def from_pretrained(
-        cls,
-        path_or_repo: str | Path,
+    @property
+    def states_licence(self) -> bool:
+        """Whether the record, or a card written by hand, says under which licence the sketch is."""
+        return bool(self.record.licence) or (self.card is not None and has_licence(self.card))
+
+    def push_to_hub(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        repo_id: str,
         *,
+        commit_message: str = "Upload a learned instruction",
+        private: bool | None = None,
+        token: str | bool | None = None,
+        branch: str | None = None,
         revision: str | None = None,
+        create_pr: bool = False,
+        licence: str | None = None,
+    ) -> CommitInfo:
+        """Publish the instruction in a model repository of the Hub, in one commit.
+
+        The repository and the branch are made where there are none. A card that was edited on the Hub keeps its text, and
+        its header is merged with ours. Files of other names stay.
+
+        Args:
+            repo_id: "name" or "namespace/name".
+            private: of a new repository; None leaves it to the Hub. True is refused for one that is public.
+            token: default the one of `hf auth login` or HF_TOKEN.
+            branch, revision: two names for where to commit; default the main branch.
+            create_pr: open a pull request (to the main branch) instead.
+            licence: of the sketch, for the card; default the record's, or what the card says. It is never guessed.
+
+        Returns:
+            The commit: `str` of it is its address; `pr_url` is the pull request's.
+
+        Raises:
+            InputError: not allowed, out of reach, another model's repository, or changed by somebody meanwhile.
+        """
+        if branch is not None and revision is not None and branch != revision:
+            raise InputError(f"branch is {branch!r} and revision {revision!r}, which are two names for one thing; give one.")
+        branch = branch if branch is not None else revision
+        if create_pr and branch not in (None, "main"):
+            raise InputError(f"a pull request goes to the main branch, not to {branch!r}; leave out the one or the other.")
+        if self.record.backbone != "mini" and not is_on_the_hub(self.record.backbone):
+            logger.warning(
+                "The instruction was learned on %s, a local backbone that others do not have; they cannot draw with it.",
+                self.record.backbone,
+            )
+        repository = Repository.open(repo_id, private=private, branch=branch, token=token)
+        if CONFIG in repository.files and WEIGHTS not in repository.files:
+            raise InputError(f"{repository.id} holds another model, which a push would spoil; choose another repository.")
+        present = repository.read(CARD)
+        card = str(self.generate_model_card(repository.id, licence))
+        if self.card is not None:
+            card = merged_card(card, self.card)
+            if is_by_hand(present):
+                logger.warning("The card of %s was edited on the Hub and is kept; yours is not pushed.", repository.id)
+        card = merged_card(card, present, licence=licence)
+        if not has_licence(card):
+            logger.warning("The card states no licence, so nobody knows what is allowed; push again with one.")
+        with TemporaryDirectory() as folder:
+            self._save_pretrained(Path(folder))
+            (Path(folder) / CARD).write_text(card, encoding="utf-8", newline="")
+            return repository.upload(Path(folder), commit_message, create_pr=create_pr)
+
+    @classmethod
+    def from_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        force_download: bool = False,
         token: str | bool | None = None,
         cache_dir: str | Path | None = None,
         local_files_only: bool = False,
+        revision: str | None = None,
     ) -> LearnedInstruction:
         """Load a folder written by `save_pretrained`, or the same files from a Hub repository.
 
+        Args:
+            pretrained_model_name_or_path: a folder, or else "namespace/name" on the Hub.
+            revision: branch, tag or commit; default the main branch.
+            token: default the one of `hf auth login` or HF_TOKEN.
+            cache_dir: default the Hub's own cache.
+            local_files_only: take what is in the cache and ask nobody.
+
         Raises:
-            InputError: nothing there, not an instruction, damaged, or written by a newer version of this library.
+            InputError: nothing there, out of reach, not an instruction, damaged, or written by a newer version of this library.
         """
-        folder = Path(path_or_repo)
-        if os.path.isdir(folder):
-            files = {name: folder / name for name in (CONFIG, WEIGHTS)}
-        elif os.path.exists(folder):
+        return cls._from_pretrained(
+            model_id=str(pretrained_model_name_or_path),
+            revision=revision,
+            cache_dir=cache_dir,
+            force_download=force_download,
+            local_files_only=local_files_only,
+            token=token,
+        )
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        **model_kwargs: Any,
+    ) -> LearnedInstruction:
+        folder = Path(model_id)
+        if not os.path.exists(folder):
+            found = download(
+                model_id,
+                MAX_BYTES,
+                revision=revision,
+                token=token,
+                cache_dir=cache_dir,
+                local_files_only=local_files_only,
+                force_download=force_download,
+            )
+            return cls._read(found, model_id)
+        if not os.path.isdir(folder):
             raise InputError(f"{folder} is a file; give the folder that holds {WEIGHTS}.")
-        else:
-            files = _download(str(path_or_repo), revision, token, cache_dir, local_files_only)
+        instruction = cls._read({name: folder / name for name in (CONFIG, WEIGHTS)}, model_id)
+        instruction.preview, instruction.sketches = (_picture(folder / name) for name in (PREVIEW, SKETCHES))
+        instruction.card = _read_card(folder)
+        return instruction
+
+    @classmethod
+    def _read(cls, files: Mapping[str, Path], origin: str) -> LearnedInstruction:
         for name, path in files.items():
             if not path.is_file():
-                raise InputError(f"{path_or_repo} holds no {name}, so it is not a learned instruction; check the path.")
+                raise InputError(f"{origin} holds no {name}, so it is not a learned instruction; check the path.")
             if path.stat().st_size > MAX_BYTES[name]:
                 raise InputError(f"{path} is larger than {MAX_BYTES[name] >> 20} MiB, so it is not a learned instruction.")
-        config = _read_config(files[CONFIG])
+        config = read_config(files[CONFIG], f"{CONFIG} of {origin}")
+        weights = f"{WEIGHTS} of {origin}"
         try:
             tensors = load(files[WEIGHTS].read_bytes())
             embeddings, neutral = tensors["embeddings"], tensors["neutral"]
         except (SafetensorError, KeyError, OSError) as error:
-            raise InputError(f"{files[WEIGHTS]} is damaged or not an instruction ({error}); save or download it again.") from None
+            raise InputError(f"{weights} is damaged or not an instruction ({error}); save or download it again.") from None
         if list(embeddings.shape) != config["shape"] or {embeddings.dtype, neutral.dtype} != {torch.float32}:
-            raise InputError(f"{files[WEIGHTS]} does not match its {CONFIG}; save or download both again.")
+            raise InputError(f"{weights} does not match its {CONFIG}; save or download both again.")
         return cls(embeddings, neutral, tuple(config["rows"]), config["record"])
 
     @classmethod
@@ -243,65 +360,18 @@ class LearnedInstruction:
         return cls(tensor[0], tensor[1], (1, 1 + rows), InstructionRecord(backbone=backbone, config={"imported_from": "VISII"}))
 
 
-def _download(
-    repo: str, revision: str | None, token: str | bool | None, cache: str | Path | None, local: bool
-) -> dict[str, Path]:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HFValidationError
-
+def _read_card(folder: Path) -> str | None:
+    """The README.md of a folder if it is by hand; None if there is none or it can be made again."""
     try:
-        return {
-            name: Path(hf_hub_download(repo, name, revision=revision, token=token, cache_dir=cache, local_files_only=local))
-            for name in (CONFIG, WEIGHTS)
-        }
-    except HFValidationError:
-        raise InputError(f"{repo} is neither a folder nor a Hub repository; check the path.") from None
-    except Exception as error:  # the Hub's errors have no common ancestor
-        reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise InputError(f"{repo} is no local folder and could not be fetched from the Hub ({reason}).") from None
+        card = (folder / CARD).read_bytes().decode("utf-8-sig", "replace")
+    except OSError:
+        return None
+    return card if is_by_hand(card) else None
 
 
-def _read_config(path: Path) -> dict[str, Any]:
-    """Parsed and checked config.json, its record as an `InstructionRecord`."""
+def _picture(path: Path) -> Image.Image | None:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        raise InputError(f"{path} is not readable JSON; save or download the instruction again.") from None
-    if not isinstance(config, dict) or config.get("kind") != "oneshot_sketch.LearnedInstruction":
-        raise InputError(f"{path} does not describe a learned instruction; check the path.")
-    version = config.get("format_version")
-    if type(version) is not int or version < 1:
-        raise InputError(f"{path} lacks its format_version; save or download the instruction again.")
-    if version > FORMAT_VERSION:
-        raise InputError(
-            f"{path} has format {version}, newer than this library reads ({FORMAT_VERSION}); upgrade oneshot-sketch."
-        )
-    rows, shape, record = config.get("rows"), config.get("shape"), config.get("record")
-    if not (_integers(rows, 2) and _integers(shape, 2) and isinstance(record, dict) and "backbone" in record):
-        raise InputError(f"{path} lacks its rows, shape or record; save or download the instruction again.")
-    known = {f.name for f in fields(InstructionRecord)}
-    if extra := sorted(set(record) - known):
-        logger.warning("%s has entries this version does not know, ignored: %s", path, ", ".join(extra))
-    if wrong := sorted(key for key, value in record.items() if key in known and not _fits(key, value)):
-        raise InputError(f"{path} has an unusable {wrong[0]} in its record; save or download the instruction again.")
-    kept: dict[str, Any] = {key: tuple(value) if key == "pairs" else value for key, value in record.items() if key in known}
-    return {**config, "record": InstructionRecord(**kept)}
-
-
-def _fits(key: str, value: Any) -> bool:
-    """Whether an entry of a record, as JSON, is of its kind."""
-    if key in ("seed", "steps", "best_step"):
-        return type(value) is int
-    if key in ("style", "licence"):
-        return value is None or isinstance(value, str)
-    if key == "pairs":
-        return isinstance(value, list) and all(isinstance(name, str) for name in value)
-    if key == "losses":
-        return isinstance(value, dict) and all(type(v) is float for v in value.values())
-    if key == "drawing":
-        return isinstance(value, dict) and all(type(v) in (int, float) and abs(v) < 1e9 for v in value.values())
-    return isinstance(value, dict if key in ("config", "versions") else str)
-
-
-def _integers(value: Any, count: int) -> bool:
-    return isinstance(value, list) and len(value) == count and all(type(v) is int for v in value)
+        return open_image(path) if path.is_file() else None
+    except InputError as error:
+        logger.warning("A picture of the card is left out: %s", error)
+        return None

@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 from oneshot_sketch.backbone import FrozenInstructPix2Pix
 from oneshot_sketch.contact_sheet import contact_sheet
 from oneshot_sketch.errors import InputError
-from oneshot_sketch.images import save_png
+from oneshot_sketch.images import list_images, open_image, save_png
 from oneshot_sketch.learners.config import InstructionLearnerConfig
 from oneshot_sketch.learners.instruction import InstructionLearner, LearningState
 from oneshot_sketch.pair import PhotoSketchPair
@@ -80,7 +80,7 @@ def learn_and_save(
     instruction = learner.learn(pairs, checkpoint=checkpoint, callback=draw)
     seconds = time.monotonic() - start
     pipe.load_instruction(instruction, name=output.name)
-    instruction.save_pretrained(output, preview=preview(pipe, pairs))
+    instruction.save_pretrained(output, preview=preview(pipe, pairs), sketches=strip(pipe))
     shutil.rmtree(checkpoint, ignore_errors=True)
     losses = instruction.record.losses
     print(
@@ -96,3 +96,19 @@ def preview(pipe: OneShotSketchPipeline, pairs: Sequence[PhotoSketchPair]) -> Im
     shown = pairs[:4]
     drawn = [pipe(image=pair.photo, generator=torch.Generator().manual_seed(0)).images[0] for pair in shown]
     return contact_sheet({"photo": [p.photo for p in shown], "artist": [p.sketch for p in shown], "learned": drawn})
+
+
+def strip(pipe: OneShotSketchPipeline) -> Image.Image:
+    """Four of the bundled photos, and ours below."""
+    photos = [open_image(path) for path in list_images(bundled_pictures() / "photos")[:4]]
+    drawn = [pipe(image=photo, generator=torch.Generator().manual_seed(0)).images[0] for photo in photos]
+    return contact_sheet({"photo": photos, "learned": drawn})
+
+
+def bundled_pictures() -> Path:
+    """Folder of the quickstart's pair and photos: beside the package in a checkout, inside it in a wheel."""
+    package = Path(__file__).parents[1]
+    for folder in (package / "assets" / "quickstart", package.parent / "assets" / "quickstart"):
+        if folder.is_dir():
+            return folder
+    raise InputError("the quickstart's pictures are missing from this installation; install oneshot-sketch again.")

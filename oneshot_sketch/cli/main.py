@@ -11,6 +11,7 @@ import typer
 
 from oneshot_sketch.cli.benchmark import benchmark
 from oneshot_sketch.cli.learn import learn
+from oneshot_sketch.cli.push import push
 from oneshot_sketch.cli.quickstart import quickstart
 from oneshot_sketch.cli.sketch import sketch
 from oneshot_sketch.errors import InputError
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (quickstart, learn, sketch):
+for command in (quickstart, learn, sketch, push):
     app.command()(command)
 app.add_typer(benchmark, name="benchmark")
 

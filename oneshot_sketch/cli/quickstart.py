@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from oneshot_sketch.errors import InputError
-
 
 def quickstart(
     output: Annotated[Path, typer.Option(help="Folder for the instruction, the sketches and the contact sheet.")] = Path(
@@ -20,12 +18,12 @@ def quickstart(
     import torch
     from tqdm import tqdm
 
-    from oneshot_sketch.cli.learning import learn_and_save, open_pairs
+    from oneshot_sketch.cli.learning import bundled_pictures, learn_and_save, open_pairs
     from oneshot_sketch.contact_sheet import contact_sheet
     from oneshot_sketch.images import list_images, open_image, save_png
     from oneshot_sketch.learners.config import InstructionLearnerConfig
 
-    assets = _assets()
+    assets = bundled_pictures()
     pairs = open_pairs([assets / "pair_photo.jpg"], [assets / "pair_sketch.png"], "flow pencil", "CC0-1.0")
     pipe = learn_and_save(pairs, InstructionLearnerConfig(seed=seed), "mini", output / "instruction")
     photos, sketches = [], []
@@ -42,12 +40,3 @@ def quickstart(
     }
     save_png(contact_sheet(rows), sheet)
     print(f"Look at {sheet}")
-
-
-def _assets() -> Path:
-    """Beside the package in a checkout, inside it in a wheel."""
-    package = Path(__file__).parents[1]
-    for folder in (package / "assets" / "quickstart", package.parent / "assets" / "quickstart"):
-        if folder.is_dir():
-            return folder
-    raise InputError("the quickstart's pictures are missing from this installation; install oneshot-sketch again.")

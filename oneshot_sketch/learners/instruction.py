@@ -16,7 +16,8 @@ from tqdm import tqdm
 from oneshot_sketch.backbone import FrozenInstructPix2Pix
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.guidance import two_scale_guidance
-from oneshot_sketch.learned_instruction import InstructionRecord, LearnedInstruction
+from oneshot_sketch.instruction_record import InstructionRecord
+from oneshot_sketch.learned_instruction import LearnedInstruction
 from oneshot_sketch.learners.checkpoint import load_state, save_state
 from oneshot_sketch.learners.config import InstructionLearnerConfig
 from oneshot_sketch.learners.draws import Draws, draw, fixed_grid
@@ -245,6 +246,7 @@ class InstructionLearner:
                 **{f"{key} at the start": value for key, value in run.first.items()},
                 **{f"{key} kept": value for key, value in run.lowest.items()},
             },
+            curve={key: tuple(row[key] for row in run.curve) for key in run.curve[0]},
             drawing=self.backbone.drawing,
             pairs=material.names,
             style=material.style,
@@ -264,6 +266,7 @@ class Run:
         self.best = free.detach().clone()
         self.first: dict[str, float] = {}
         self.lowest: dict[str, float] = {}
+        self.curve: list[dict[str, float]] = []
 
     def advance(self, ema_decay: float) -> None:
         self.step += 1
@@ -271,6 +274,7 @@ class Run:
         self.average.lerp_(self.free.detach(), 1 - decay if ema_decay else 1.0)
 
     def judge(self, losses: dict[str, float], last_wins: bool = False) -> None:
+        self.curve.append({"step": self.step, **losses})
         if not self.first:
             self.first = losses
         if not self.lowest or last_wins or losses["total"] < self.lowest["total"]:
@@ -281,6 +285,7 @@ class Run:
         tensors = {"free": self.free, "average": self.average, "best": self.best}
         tensors |= {f"adamw.{key}": value for key, value in self.optimiser.state[self.free].items()}
         scalars = {"step": self.step, "best_step": self.best_step, "first": self.first, "lowest": self.lowest}
+        scalars |= {"curve": list(self.curve)}
         return {key: value.detach().clone() for key, value in tensors.items()}, {**scalars, **self.identity}
 
     def resume(self, folder: Path) -> None:
@@ -301,6 +306,7 @@ class Run:
         }
         self.step, self.best_step = scalars["step"], scalars["best_step"]
         self.first, self.lowest = scalars["first"], scalars["lowest"]
+        self.curve = scalars.get("curve", [{"step": 0, **self.first}])
 
 
 def _rate(config: InstructionLearnerConfig, step: int) -> float:

@@ -129,21 +129,30 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
         return mixed
 
     def load_instruction(
-        self, instruction: LearnedInstruction | str | Path, name: str | None = None, **kwargs: Any
+        self,
+        instruction: LearnedInstruction | str | Path,
+        name: str | None = None,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
     ) -> OneShotSketchPipeline:
         """Load an instruction and draw by it.
 
         Args:
             instruction: a folder, a Hub id or the object itself.
             name: to call it by, default the folder's or repository's last part, or "default".
-            **kwargs: `revision`, `token`, `cache_dir`, `local_files_only` of `LearnedInstruction.from_pretrained`.
+            revision, token, cache_dir, local_files_only: of `LearnedInstruction.from_pretrained`, for a Hub id.
 
         Raises:
             InputError: not an instruction, or one learned on another backbone.
         """
         if not isinstance(instruction, LearnedInstruction):
             name = name or Path(str(instruction)).name
-            instruction = LearnedInstruction.from_pretrained(instruction, **kwargs)
+            instruction = LearnedInstruction.from_pretrained(
+                instruction, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only
+            )
         self._check_fit(instruction)
         name = name or "default"
         self.instructions[name] = instruction

@@ -20,9 +20,10 @@ from PIL import Image
 from oneshot_sketch import LearnedInstruction
 from oneshot_sketch.cli.learning import learn_and_save, open_pairs
 from oneshot_sketch.images import save_png
-from oneshot_sketch.learned_instruction import CARD, CONFIG, PREVIEW, WEIGHTS
+from oneshot_sketch.learned_instruction import CONFIG, WEIGHTS
 from oneshot_sketch.learners.config import InstructionLearnerConfig
 from oneshot_sketch.learners.instruction import InstructionLearner, Run
+from oneshot_sketch.model_card import CARD, PREVIEW, SKETCHES
 
 Command = Callable[..., Any]
 PROGRAM = "from oneshot_sketch.cli.main import main; main()"
@@ -96,12 +97,15 @@ def test_from_a_pair_to_sketches(run: Command, desk: Path, tiny_backbone: Path) 
     )
     assert "oneshot-sketch:" not in learned.err
     assert listing(desk) == ["pencil", "pencil.previews", "photo.png", "photos", "sketch.png"], "no checkpoint is left"
-    assert listing(desk / "pencil") == sorted([CARD, CONFIG, WEIGHTS, PREVIEW])
+    assert listing(desk / "pencil") == sorted([CARD, CONFIG, WEIGHTS, PREVIEW, SKETCHES])
     assert listing(desk / "pencil.previews") == ["step_000001.png", "step_000002.png"]
     record = LearnedInstruction.from_pretrained(desk / "pencil").record
     assert (record.backbone, record.steps, record.seed, record.text) == (str(tiny_backbone), 2, 3, "ink")
     assert (record.pairs, record.style, record.licence) == (("photo",), "chalk", "CC0-1.0")
-    assert 'license: "cc0-1.0"' in (desk / "pencil" / CARD).read_text(encoding="utf-8")
+    assert record.curve.keys() == {"step", "total", "reconstruction", "edit_cosine"}
+    assert record.curve["step"] == (0, 2)
+    assert record.curve["reconstruction"][-1] == record.losses["reconstruction kept"]
+    assert "license: cc0-1.0" in (desk / "pencil" / CARD).read_text(encoding="utf-8")
 
     drawn = run("sketch", desk / "photos" / "ada.png", "--instruction", desk / "pencil", "--output", desk / "out", "--steps", 2)
     assert drawn.code == 0, drawn.err
@@ -128,7 +132,7 @@ def test_an_instruction_is_replaced_only_when_asked(run: Command, desk: Path, ti
     assert "pencil already exists" in refused.complaint
     assert listing(desk / "pencil") == [CARD]
     assert run(*command, "--backbone", tiny_backbone, "--steps", 1, "--overwrite").code == 0
-    assert listing(desk / "pencil") == sorted([CARD, CONFIG, WEIGHTS, PREVIEW])
+    assert listing(desk / "pencil") == sorted([CARD, CONFIG, WEIGHTS, PREVIEW, SKETCHES])
     assert (desk / "pencil" / CARD).read_text() == "written by hand"
 
 
@@ -189,7 +193,7 @@ def test_quickstart_lays_everything_on_one_sheet(
         Image.open(desk / "photo.png").save(assets / name)
     fast = InstructionLearnerConfig(steps=2, draws=1, grid=2, augmentations=1)
     monkeypatch.setattr("oneshot_sketch.backbone.MINI", tiny_backbone)
-    monkeypatch.setattr("oneshot_sketch.cli.quickstart._assets", lambda: assets)
+    monkeypatch.setattr("oneshot_sketch.cli.learning.bundled_pictures", lambda: assets)
     monkeypatch.setattr("oneshot_sketch.learners.config.InstructionLearnerConfig", lambda seed: fast)
     said = run("quickstart", "--output", desk / "out")
     assert said.code == 0, said.err
@@ -199,12 +203,12 @@ def test_quickstart_lays_everything_on_one_sheet(
 
 
 def test_the_quickstarts_pictures_are_there() -> None:
-    from oneshot_sketch.cli.quickstart import _assets
+    from oneshot_sketch.cli.learning import bundled_pictures
     from oneshot_sketch.images import list_images
 
-    assert (_assets() / "pair_photo.jpg").is_file()
-    assert (_assets() / "pair_sketch.png").is_file()
-    assert list_images(_assets() / "photos")
+    assert (bundled_pictures() / "pair_photo.jpg").is_file()
+    assert (bundled_pictures() / "pair_sketch.png").is_file()
+    assert list_images(bundled_pictures() / "photos")
 
 
 # ── as a program of its own ──
@@ -234,7 +238,7 @@ def test_the_program_offline_says_so_in_one_line(desk: Path) -> None:
     assert done.returncode == 2
     assert not done.stdout
     (line,) = done.stderr.splitlines()
-    assert line.startswith("oneshot-sketch: nobody/nothing is no local folder and could not be fetched from the Hub (")
+    assert line.startswith("oneshot-sketch: nobody/nothing is no folder here and not in the cache, and offline mode is on")
     assert not (desk / "out").exists()
 
 
