@@ -29,9 +29,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.output.exists():
         parser.error(f"{args.output} exists; give a new folder, so that nothing is done already.")
-    protocol = replace(load_protocol("ablations"), exemplars=2, photos=20)
+    protocol = replace(load_protocol("ablations"), exemplars=1, photos=20)
     try:
-        bare(protocol, args.data)  # loads and warms everything
         systems, judging = bare(protocol, args.data)
         start = time.perf_counter()
         run(protocol, args.data, args.output)
