@@ -14,7 +14,7 @@ def environment() -> dict[str, str]:
     """Name → version or description."""
     import oneshot_sketch
 
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, threads: {torch.get_num_threads()}"
     libraries = {name: version(name) for name in LIBRARIES}
     return {"oneshot-sketch": oneshot_sketch.__version__, **libraries, "Python": platform.python_version(), "device": device}
 
