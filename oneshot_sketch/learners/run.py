@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -96,7 +97,10 @@ def start_accelerator(mixed_precision: str | None = None) -> Accelerator:
     if mixed_precision is not None and mixed_precision not in PRECISIONS:
         hint = "full precision is called no; " if mixed_precision in ("fp32", "float32", "32") else ""
         raise InputError(f"there is no mixed precision {mixed_precision!r}; {hint}choose one of {', '.join(PRECISIONS)}.")
-    accelerator = Accelerator(mixed_precision=mixed_precision, kwargs_handlers=[patience])
+    on_cpu = not torch.accelerator.is_available()  # unless told, accelerate takes the processes of torchrun for strangers
+    accelerator = Accelerator(cpu=on_cpu, mixed_precision=mixed_precision, kwargs_handlers=[patience])
+    if int(os.environ.get("WORLD_SIZE", "1")) != accelerator.num_processes:
+        raise InputError(f"accelerate cannot join processes on {accelerator.device.type}; start a single one.")
     if accelerator.mixed_precision not in PRECISIONS:
         raise InputError(f"mixed precision {accelerator.mixed_precision} is not supported; choose {', '.join(PRECISIONS)}.")
     return accelerator

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.tracking import TensorBoardTracker, TrackioTracker, WandBTracker
 from PIL import Image
 
 from oneshot_sketch.errors import InputError
@@ -59,8 +62,7 @@ class Trackers:
     """
 
     def __init__(self, reports: Reports, run: str, settings: Mapping[str, Any]) -> None:
-        from accelerate.tracking import TensorBoardTracker, TrackioTracker, WandBTracker
-
+        PartialState(cpu=not torch.accelerator.is_available())  # accelerate's trackers ask for it; made once a process
         trackers = {
             "tensorboard": lambda: TensorBoardTracker(run, reports.folder),
             "wandb": lambda: WandBTracker(reports.project, name=run, dir=str(reports.folder)),
