@@ -157,7 +157,7 @@ def _learn_style(
     folder, states = launch.output_dir / style, launch.states(style)
     if launch.resume is None:
         _check_empty(folder, states)
-    elif style and (folder / WEIGHTS).is_file():
+    elif (folder / WEIGHTS).is_file() and (style or not states.found()):  # a named one's folder appears whole
         _check_same(learner, folder)
         return Outcome(style=style, folder=folder)
     pairs = read()

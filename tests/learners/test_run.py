@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -89,6 +90,16 @@ def test_styles_are_dealt_out_and_every_process_knows_what_became_of_all(
         ("2", False),
         ("wash", True),
     ]
+
+
+def test_an_instruction_without_its_checkpoints_is_not_learned_over(learner: InstructionLearner, tmp_path: Path) -> None:
+    launch = Launch(output_dir=tmp_path, resume="latest", checkpointing_steps=4)
+    learn_styles(learner, {"": STYLES["ink"]}, launch)
+    shutil.rmtree(tmp_path / "checkpoint-4")
+    (outcome,) = learn_styles(learner, {"": damaged}, launch)
+    assert (outcome.seconds, outcome.error) == (None, None)
+    other = InstructionLearner(learner.backbone, dataclasses.replace(CONFIG, seed=1))
+    assert "other settings" in complaint(other, {"": STYLES["ink"]}, launch)
 
 
 @pytest.mark.parametrize("style", ["", "ink"])
