@@ -122,6 +122,8 @@ class InstructionLearner:
         if checkpoint is not None:
             run.resume(checkpoint.load(), checkpoint.folder)
             shares.check_step(run.step)
+            if run.step and shares.is_main:
+                checkpoint.save(run.state())  # which clears away what a killed run left beside it
         grid = fixed_grid(config, backbone.num_timesteps, shape, views)
         whole = None  # the state after the last whole step: Ctrl-C may come in the middle of one
         if run.step == 0:
@@ -153,14 +155,15 @@ class InstructionLearner:
                 if last or (config.select_every and run.step % config.select_every == 0):
                     run.judge(self._judge(run.average, material, grid, shares), last_wins=not config.select_every)
                 whole = run.state()
-                if checkpoint is not None and shares.is_main and (last or checkpoint.due(run.step)):
-                    checkpoint.save(whole)
                 if callback is not None:
                     callback(
                         LearningState(
                             run.step, reconstruction, cosine, rate, lambda: self._instruction(run, run.average, material)
                         )
                     )
+                # after the callback, so that a run killed between them calls it again rather than never
+                if checkpoint is not None and shares.is_main and (last or checkpoint.due(run.step)):
+                    checkpoint.save(whole)
         except KeyboardInterrupt:
             if checkpoint is not None and shares.is_main and whole is not None:
                 checkpoint.save(whole)

@@ -171,7 +171,9 @@ def _learn_style(
             trackers.log(values, state.step)
         if launch.validation and launch.validation_steps and state.step % launch.validation_steps == 0:
             picture = launch.validation(state.instruction(), pairs)
-            save_png(picture, states.folder / "previews" / f"step_{state.step:06d}.png")
+            path = states.folder / "previews" / f"step_{state.step:06d}.png"
+            clear_parts(path)
+            save_png(picture, path)
             if trackers is not None:
                 trackers.log_image("validation", picture, state.step)
 

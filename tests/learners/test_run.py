@@ -157,6 +157,16 @@ def test_previews_are_kept_beside_the_checkpoints(learner: InstructionLearner, t
     assert Image.open(tmp_path / "ink" / "preview.png").size == (4, 1)
 
 
+def test_a_checkpoint_too_many_that_a_killed_run_left_goes_when_gone_on_with(learner: InstructionLearner, tmp_path: Path) -> None:
+    launch = Launch(output_dir=tmp_path, checkpointing_steps=2, resume="latest")
+    learn_styles(learner, {"": STYLES["ink"]}, launch)
+    assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-4"]
+    before = (tmp_path / "checkpoint-4" / "state.safetensors").read_bytes()
+    learn_styles(learner, {"": STYLES["ink"]}, dataclasses.replace(launch, checkpoints_total_limit=1))
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-4"]
+    assert (tmp_path / "checkpoint-4" / "state.safetensors").read_bytes() == before
+
+
 def test_checkpoints_are_kilobytes(learner: InstructionLearner, tmp_path: Path) -> None:
     learn_styles(learner, {"": STYLES["ink"]}, Launch(output_dir=tmp_path, checkpointing_steps=2, checkpoints_total_limit=1))
     (checkpoint,) = tmp_path.glob("checkpoint-*")
