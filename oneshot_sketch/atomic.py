@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import secrets
 import shutil
@@ -55,6 +56,16 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def clear_parts(path: Path) -> None:
+    """Remove what a killed run left half-written beside `path`. No other process may be writing it."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                left.unlink()
 
 
 def _sibling(path: Path) -> Path:

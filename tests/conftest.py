@@ -16,7 +16,7 @@ from PIL import Image
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from oneshot_sketch import FrozenInstructPix2Pix, LearnedInstruction, OneShotSketchPipeline, PhotoSketchPair
-from oneshot_sketch.learned_instruction import InstructionRecord
+from oneshot_sketch.instruction_record import InstructionRecord
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from oneshot_sketch.errors import InputError
 from oneshot_sketch.guidance import two_scale_guidance
 from oneshot_sketch.instruction_record import InstructionRecord
 from oneshot_sketch.learned_instruction import LearnedInstruction
-from oneshot_sketch.learners.checkpoint import load_state, save_state
+from oneshot_sketch.learners.checkpoint import Checkpoints, LatestState
 from oneshot_sketch.learners.config import InstructionLearnerConfig
 from oneshot_sketch.learners.draws import Draws, draw, fixed_grid
 from oneshot_sketch.learners.initial import Start, starting_point
+from oneshot_sketch.learners.shares import Shares
+from oneshot_sketch.learners.state import Run
 from oneshot_sketch.learners.views import augmented_views
 from oneshot_sketch.losses import (
     draw_weight,
@@ -42,18 +45,20 @@ class LearningState:
     step: int
     reconstruction: float
     edit_cosine: float
+    learning_rate: float
     instruction: Callable[[], LearnedInstruction]
 
 
 @dataclass(frozen=True)
 class Material:
-    """The pairs, encoded once: latents (V, C, h, w) of all views, the edit direction (p,) and the start."""
+    """The pairs, encoded once: latents (V, C, h, w) of all views, the edit direction (p,), the start, a digest of the pixels."""
 
     z_photo: Tensor
     z_sketch: Tensor
     direction: Tensor | None
     start: Start
     names: tuple[str, ...]
+    digest: str
     style: str | None
     licence: str | None
 
@@ -87,67 +92,82 @@ class InstructionLearner:
         self,
         pairs: PhotoSketchPair | Sequence[PhotoSketchPair],
         *,
-        checkpoint: str | Path | None = None,
+        checkpoint: str | Path | Checkpoints | None = None,
         callback: Callable[[LearningState], None] | None = None,
         progress: bool = True,
+        shares: Shares | None = None,
     ) -> LearnedInstruction:
         """Minimise L = λ_rec L_rec + λ_edit L_edit (Eq. 6) over the free rows.
 
         Args:
-            checkpoint: folder for the state of the run; if it holds one, the run goes on from there, to the same bytes
-                as an unbroken one.
-            callback: called after every step.
+            checkpoint: folder for the state of the run, or `NumberedStates`; if it holds one, the run goes on from there,
+                to the same bytes as an unbroken one.
+            callback: called after every step, in every process.
+            shares: the processes that learn together and the micro-batches they take, if not one of each. The main process
+                writes the checkpoints.
 
         Raises:
             InputError: no pair, pairs of different shapes, or a checkpoint of another run.
         """
-        config, backbone = self.config, self.backbone
+        config, backbone, shares = self.config, self.backbone, shares or Shares()
         material = self._encode([pairs] if isinstance(pairs, PhotoSketchPair) else list(pairs), progress)
-        start, views, shape = material.start, len(material.z_photo), tuple(material.z_photo.shape[1:])
+        start = replace(material.start, rows=shares.from_main(material.start.rows))
+        material, views, shape = replace(material, start=start), len(material.z_photo), tuple(material.z_photo.shape[1:])
         first, stop = start.ins
         free = start.rows[first:stop].clone().requires_grad_()
         optimiser = torch.optim.AdamW([free], lr=config.learning_rate, weight_decay=config.weight_decay)
-        run = Run(free, optimiser, self._identity(material))
+        scaler = torch.amp.GradScaler(backbone.device.type, enabled=backbone.dtype == torch.float16)
+        run = Run(free, optimiser, scaler, self._identity(material))
+        if isinstance(checkpoint, str | Path):
+            checkpoint = LatestState(Path(checkpoint), config.select_every or config.steps)
         if checkpoint is not None:
-            run.resume(Path(checkpoint))
+            run.resume(checkpoint.load(), checkpoint.folder)
+            shares.check_step(run.step)
+            if run.step and shares.is_main:
+                checkpoint.save(run.state())  # which clears away what a killed run left beside it
         grid = fixed_grid(config, backbone.num_timesteps, shape, views)
         whole = None  # the state after the last whole step: Ctrl-C may come in the middle of one
         if run.step == 0:
-            run.judge(self._judge(free.detach(), material, grid))
+            run.judge(self._judge(free.detach(), material, grid, shares))
 
         bar = tqdm(total=config.steps, initial=run.step, desc="learning", unit="step", disable=not progress)
         try:
             while run.step < config.steps:
+                rate = _rate(config, run.step)
                 for group in optimiser.param_groups:
-                    group["lr"] = _rate(config, run.step)
-                reconstruction, cosine = self._losses(
-                    free, material, draw(config, run.step, views, backbone.num_timesteps, shape)
-                )
-                loss = config.reconstruction_weight * reconstruction
-                if config.edit_weight:
-                    loss = loss + config.edit_weight * edit_direction_loss(cosine, config.edit_clamp)
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
+                    group["lr"] = rate
+                seen, free.grad = torch.zeros(2, device=free.device), torch.zeros_like(free)
+                for draws, part in shares.of(draw(config, run.step, views, backbone.num_timesteps, shape), config.draws):
+                    reconstruction, cosine = self._losses(free, material, draws)
+                    loss = config.reconstruction_weight * reconstruction
+                    if config.edit_weight:
+                        loss = loss + config.edit_weight * edit_direction_loss(cosine, config.edit_clamp)
+                    scaler.scale(part * loss).backward()
+                    seen += part * torch.stack([reconstruction, cosine]).detach()
+                free.grad = shares.sum(free.grad)
+                scaler.step(optimiser)
+                scaler.update()
                 run.advance(config.ema_decay)
 
+                reconstruction, cosine = shares.sum(seen).tolist()
                 bar.update()
-                bar.set_postfix(rec=f"{reconstruction.item():.4f}", cos=f"{cosine.item():+.3f}")
-                due = run.step == config.steps or (config.select_every and run.step % config.select_every == 0)
-                if due:
-                    run.judge(self._judge(run.average, material, grid), last_wins=not config.select_every)
+                bar.set_postfix(rec=f"{reconstruction:.4f}", cos=f"{cosine:+.3f}")
+                last = run.step == config.steps
+                if last or (config.select_every and run.step % config.select_every == 0):
+                    run.judge(self._judge(run.average, material, grid, shares), last_wins=not config.select_every)
                 whole = run.state()
-                if checkpoint is not None and due:
-                    save_state(Path(checkpoint), *whole)
                 if callback is not None:
                     callback(
                         LearningState(
-                            run.step, reconstruction.item(), cosine.item(), lambda: self._instruction(run, run.average, material)
+                            run.step, reconstruction, cosine, rate, lambda: self._instruction(run, run.average, material)
                         )
                     )
+                # after the callback, so that a run killed between them calls it again rather than never
+                if checkpoint is not None and shares.is_main and (last or checkpoint.due(run.step)):
+                    checkpoint.save(whole)
         except KeyboardInterrupt:
-            if checkpoint is not None and whole is not None:
-                save_state(Path(checkpoint), *whole)
+            if checkpoint is not None and shares.is_main and whole is not None:
+                checkpoint.save(whole)
             raise
         finally:
             bar.close()
@@ -178,6 +198,7 @@ class InstructionLearner:
             direction,
             start,
             tuple(p.name for p in pairs),
+            hashlib.sha256(b"".join(side.numpy().tobytes() for side in (photos, sketches))).hexdigest()[:16],
             _common(p.style for p in pairs),
             _common(p.licence for p in pairs),
         )
@@ -215,21 +236,23 @@ class InstructionLearner:
         return reconstruction, edit_cosine(material.direction, self._towers().project_text(pooled[None])[0])
 
     @torch.no_grad()
-    def _judge(self, free: Tensor, material: Material, grid: Draws) -> dict[str, float]:
+    def _judge(self, free: Tensor, material: Material, grid: Draws, shares: Shares) -> dict[str, float]:
         """Both losses on the fixed grid, a minibatch at a time, and their weighted sum."""
-        parts = []
-        for i in range(0, len(grid.t), self.config.draws):
-            part = slice(i, i + self.config.draws)
-            draws = Draws(grid.view[part], grid.t[part], grid.noise[part])
-            parts.append((len(draws.t), *self._losses(free, material, draws)))
-        reconstruction = sum(n * rec.item() for n, rec, _ in parts) / len(grid.t)
-        cosine = parts[0][2].item()
+        seen = torch.zeros(2, device=free.device)
+        for draws, part in shares.of(grid, self.config.draws):
+            seen += part * torch.stack(self._losses(free, material, draws))
+        reconstruction, cosine = shares.sum(seen).tolist()
         total = self.config.reconstruction_weight * reconstruction + self.config.edit_weight * (1 - cosine)
         return {"total": total, "reconstruction": reconstruction, "edit_cosine": cosine}
 
     def _identity(self, material: Material) -> dict[str, Any]:
         """What must agree for a checkpoint to belong to this run."""
-        return {"config": asdict(self.config), "fingerprint": self.backbone.fingerprint, "pairs": list(material.names)}
+        return {
+            "config": asdict(self.config),
+            "fingerprint": self.backbone.fingerprint,
+            "pairs": list(material.names),
+            "pictures": material.digest,
+        }
 
     def _instruction(self, run: Run, free: Tensor, material: Material) -> LearnedInstruction:
         start = material.start
@@ -256,59 +279,6 @@ class InstructionLearner:
         return LearnedInstruction(rows, start.neutral, start.ins, record)
 
 
-class Run:
-    """The moving parts of one learning: parameter, optimiser, average, best so far."""
-
-    def __init__(self, free: Tensor, optimiser: torch.optim.AdamW, identity: dict[str, Any]) -> None:
-        self.free, self.optimiser, self.identity = free, optimiser, identity
-        self.step = self.best_step = 0
-        self.average = free.detach().clone()
-        self.best = free.detach().clone()
-        self.first: dict[str, float] = {}
-        self.lowest: dict[str, float] = {}
-        self.curve: list[dict[str, float]] = []
-
-    def advance(self, ema_decay: float) -> None:
-        self.step += 1
-        decay = min(ema_decay, self.step / (self.step + 10))
-        self.average.lerp_(self.free.detach(), 1 - decay if ema_decay else 1.0)
-
-    def judge(self, losses: dict[str, float], last_wins: bool = False) -> None:
-        self.curve.append({"step": self.step, **losses})
-        if not self.first:
-            self.first = losses
-        if not self.lowest or last_wins or losses["total"] < self.lowest["total"]:
-            self.lowest, self.best, self.best_step = losses, self.average.clone(), self.step
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """A copy of all of it, for `save_state`."""
-        tensors = {"free": self.free, "average": self.average, "best": self.best}
-        tensors |= {f"adamw.{key}": value for key, value in self.optimiser.state[self.free].items()}
-        scalars = {"step": self.step, "best_step": self.best_step, "first": self.first, "lowest": self.lowest}
-        scalars |= {"curve": list(self.curve)}
-        return {key: value.detach().clone() for key, value in tensors.items()}, {**scalars, **self.identity}
-
-    def resume(self, folder: Path) -> None:
-        loaded = load_state(folder)
-        if loaded is None:
-            return
-        tensors, scalars = loaded
-        for key, value in self.identity.items():
-            if scalars.get(key) != _as_json(value):
-                raise InputError(f"{folder} holds a run with another {key}; delete it or choose another folder.")
-        self.free.data.copy_(tensors["free"])
-        self.average.copy_(tensors["average"])
-        self.best.copy_(tensors["best"])
-        self.optimiser.state[self.free] = {
-            key.removeprefix("adamw."): value if key == "adamw.step" else value.to(self.free.device)
-            for key, value in tensors.items()
-            if key.startswith("adamw.")
-        }
-        self.step, self.best_step = scalars["step"], scalars["best_step"]
-        self.first, self.lowest = scalars["first"], scalars["lowest"]
-        self.curve = scalars.get("curve", [{"step": 0, **self.first}])
-
-
 def _rate(config: InstructionLearnerConfig, step: int) -> float:
     warm = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
     if config.schedule == "constant":
@@ -319,9 +289,3 @@ def _rate(config: InstructionLearnerConfig, step: int) -> float:
 def _common(values: Any) -> str | None:
     found = set(values)
     return found.pop() if len(found) == 1 else None
-
-
-def _as_json(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _as_json(v) for key, v in value.items()}
-    return [_as_json(v) for v in value] if isinstance(value, list | tuple) else value

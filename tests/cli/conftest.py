@@ -16,7 +16,7 @@ from PIL import Image
 
 from oneshot_sketch import FrozenInstructPix2Pix, LearnedInstruction
 from oneshot_sketch.cli.main import main
-from oneshot_sketch.learned_instruction import InstructionRecord
+from oneshot_sketch.instruction_record import InstructionRecord
 
 
 @dataclass(frozen=True)
