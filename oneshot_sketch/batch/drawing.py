@@ -67,8 +67,8 @@ class Drawing:
             "image_guidance_scale": settings.image_guidance_scale,
         }
         defaults = {**drawing_defaults(backbone), **instruction.record.drawing}
-        self._call: dict[str, Any] = {key: defaults[key] if value is None else value for key, value in chosen.items()}
-        self._call["text"] = settings.text
+        self.call: dict[str, Any] = {key: defaults[key] if value is None else value for key, value in chosen.items()}
+        self.call["text"] = settings.text
         self.settings = settings
         self.fit(Image.new("RGB", (4 * MIN_SIDE, 4 * MIN_SIDE)))  # an unusable resolution is no photo's fault
         digest = sha256()
@@ -81,7 +81,7 @@ class Drawing:
             "backbone": fingerprint(self.pipe.unet, self.pipe.text_encoder),
             "resolution": settings.resolution,
             "seed": settings.seed,
-            **{key: float(value) if key in chosen else value for key, value in self._call.items()},
+            **{key: float(value) if key in chosen else value for key, value in self.call.items()},
         }
         self._recipe = json.dumps(everything, sort_keys=True).encode()
 
@@ -100,23 +100,25 @@ class Drawing:
     def draw(self, fitted: Sequence[Image.Image], photos: Sequence[str], size: int) -> list[tuple[Image.Image, dict[str, str]]]:
         """Sketches of fitted photos of one size, each with the text chunks of its PNG.
 
-        Convolutions and matrix products choose their order of summation by the size of the batch. So a batch of fewer than
-        `size` is filled up with its last photo, and a sketch is the same to the bit whatever its neighbours are.
+        Matrix products and convolutions choose their order of summation by the size of the batch, and at odd ones by the
+        place in it. So a batch is filled up with its last photo to `size`, and above 1 to an even number: then a sketch is the
+        same to the bit whatever its neighbours are, and between sizes it differs by a grey level here and there.
 
         Args:
             photos: SHA-256 of each photo's bytes.
-            size: of the batch the networks see.
+            size: of a full batch.
 
         Raises:
             InputError: steps or scales are out of range.
         """
         seeds = [self.seed(photo) for photo in photos]
-        filled = [*range(len(fitted)), *[len(fitted) - 1] * (size - len(fitted))]
+        seen = size + size % 2 if size > 1 else 1
+        filled = [*range(len(fitted)), *[len(fitted) - 1] * (seen - len(fitted))]
         drawn = self.pipe(
             image=[fitted[i] for i in filled],
             resolution="photo",
             generator=[torch.Generator().manual_seed(seeds[i]) for i in filled],
-            **self._call,
+            **self.call,
         )
         return [
             (

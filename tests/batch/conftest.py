@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from conftest import picture
+
 from oneshot_sketch import FrozenInstructPix2Pix, LearnedInstruction
 from oneshot_sketch.learned_instruction import InstructionRecord
 

@@ -11,8 +11,8 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
 from conftest import picture
+
 from oneshot_sketch.batch.claims import Claims
 from oneshot_sketch.batch.photos import DataSet, Photo
 from oneshot_sketch.batch.sources import Source, find_photos
@@ -76,9 +76,11 @@ def test_a_table_gives_paths_from_its_own_folder(album: Path, suffix: str, monke
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_a_long_table_streams(tmp_path: Path, suffix: str) -> None:
     table, rows = tmp_path / f"long{suffix}", 20_000
-    pq.write_table(pa.table({"path": [f"faces/{i:07d}.jpg" for i in range(rows)]}), tmp_path / "long.parquet", row_group_size=5000)
+    paths = [f"faces/{i:07d}.jpg" for i in range(rows)]
+    pq.write_table(pa.table({"path": paths}), tmp_path / "long.parquet", row_group_size=5000)
     with (tmp_path / "long.csv").open("w") as lines:
-        lines.writelines(["path\n", *(f"faces/{i:07d}.jpg\n" for i in range(rows))])
+        lines.writelines(["path\n", *(f"{path}\n" for path in paths)])
+    del paths
     alive: weakref.WeakSet[Photo] = weakref.WeakSet()
     for photo in find_photos(table):
         alive.add(photo)

@@ -247,6 +247,13 @@ def test_folders_and_places_without_use(run: Run, desk: Path, pencil: Path) -> N
     assert "too long" in run("sketch", desk / "photo.png", "--instruction", pencil, "--output", desk / ("long" * 100)).complaint
 
 
+def test_nothing_named_and_no_such_data_set(run: Run, desk: Path, pencil: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "there is nothing to sketch" in sketch(run, desk, pencil).complaint
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert "could not be opened as a data set" in sketch(run, desk, pencil, "--dataset", desk / "nowhere").complaint
+    assert not (desk / "out").exists()
+
+
 def test_a_folder_that_may_not_be_read(run: Run, desk: Path, pencil: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(folder: Path) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(folder))
