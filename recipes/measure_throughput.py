@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from oneshot_sketch import LearnedInstruction
+from oneshot_sketch import FrozenInstructPix2Pix, LearnedInstruction
 from oneshot_sketch.atomic import replacing
 from oneshot_sketch.batch import DrawingSettings
 from oneshot_sketch.batch.drawing import Drawing
@@ -60,7 +60,7 @@ def an_instruction(folder: Path) -> Path:
 
 
 @torch.no_grad()
-def bare(drawing: Drawing, pixels: torch.Tensor, size: int) -> None:
+def bare(drawing: Drawing, frozen: FrozenInstructPix2Pix, pixels: torch.Tensor, size: int) -> None:
     """The networks and the scheduler alone: (N, 3, H, W) in [-1, 1] → sketches that nobody keeps."""
     pipe, call = drawing.pipe, drawing.call
     instruction = pipe.instruction
@@ -68,10 +68,10 @@ def bare(drawing: Drawing, pixels: torch.Tensor, size: int) -> None:
     rows = torch.stack([instruction.embeddings, instruction.neutral, instruction.neutral]).to(pipe.device, pipe.unet.dtype)
     rows = rows.repeat_interleave(size, 0)
     for batch in pixels.split(size):
-        latents_of_photo = pipe.vae.encode(batch.to(pipe.device, pipe.vae.dtype)).latent_dist.mode()
-        photo = torch.cat([latents_of_photo, latents_of_photo, torch.zeros_like(latents_of_photo)])
+        encoded = frozen.encode_photo(batch).to(pipe.unet.dtype)
+        photo = torch.cat([encoded, encoded, torch.zeros_like(encoded)])
         pipe.scheduler.set_timesteps(call["num_inference_steps"], device=pipe.device)
-        latents = torch.randn_like(latents_of_photo) * pipe.scheduler.init_noise_sigma
+        latents = torch.randn_like(encoded) * pipe.scheduler.init_noise_sigma
         for step in pipe.scheduler.timesteps:
             noisy = pipe.scheduler.scale_model_input(torch.cat([latents] * 3), step)
             text, image, nothing = pipe.unet(torch.cat([noisy, photo], 1), step, rows).sample.chunk(3)
@@ -86,11 +86,12 @@ def compare(paths: list[Path], instruction: Path, size: int, rounds: int, work: 
     paths = paths[: len(paths) // size * size]
     photos = [Photo(path.stem, str(path)) for path in paths]
     pixels = to_tensor([drawing.fit(open_image(path)) for path in paths])
-    bare(drawing, pixels[:size], size)
+    frozen = FrozenInstructPix2Pix.from_pipeline(drawing.pipe, "mini")
+    bare(drawing, frozen, pixels[:size], size)
     spent: dict[str, list[tuple[float, float]]] = {"bare": [], "sketched": []}
     for _ in range(rounds):
         start = time.perf_counter(), time.process_time()
-        bare(drawing, pixels, size)
+        bare(drawing, frozen, pixels, size)
         spent["bare"].append((time.perf_counter() - start[0], time.process_time() - start[1]))
         shutil.rmtree(work, ignore_errors=True)
         start = time.perf_counter(), time.process_time()

@@ -15,7 +15,7 @@ from PIL import Image
 from oneshot_sketch.backbone import drawing_defaults, fingerprint
 from oneshot_sketch.images import MIN_SIDE
 from oneshot_sketch.learned_instruction import LearnedInstruction
-from oneshot_sketch.pipelines.loading import load_backbone
+from oneshot_sketch.pipelines.loading import SettledPipeline, load_backbone
 from oneshot_sketch.pipelines.photos import fitted_photos
 
 METADATA = "oneshot_sketch"  # the text chunk of a sketch's PNG
@@ -59,7 +59,7 @@ class Drawing:
         device: str | None = None,
     ) -> None:
         backbone = backbone or instruction.record.backbone
-        self.pipe = load_backbone(backbone, device).load_instruction(instruction, name=name)
+        self.pipe = load_backbone(backbone, device, SettledPipeline).load_instruction(instruction, name=name)
         self.native = self.pipe.unet.config.sample_size * self.pipe.vae_scale_factor
         chosen = {
             "num_inference_steps": settings.num_inference_steps,
@@ -68,9 +68,12 @@ class Drawing:
         }
         defaults = {**drawing_defaults(backbone), **instruction.record.drawing}
         self.call: dict[str, Any] = {key: defaults[key] if value is None else value for key, value in chosen.items()}
-        self.call["text"] = settings.text
+        self._about = {"instruction": {name: 1.0}, "text": settings.text}
         self.settings = settings
         self.fit(Image.new("RGB", (4 * MIN_SIDE, 4 * MIN_SIDE)))  # an unusable resolution is no photo's fault
+        # Encoded once, not once a batch: a batch on a CPU is a few photos, and the text tower costs a twentieth of one.
+        self._rows = self.pipe._embeddings(instruction, settings.text, "compact")
+        self._negatives = self.pipe._negatives(None, self._rows.shape[1])
         digest = sha256()
         for tensor in (instruction.embeddings, instruction.neutral):
             digest.update(tensor.numpy().tobytes())
@@ -81,7 +84,8 @@ class Drawing:
             "backbone": fingerprint(self.pipe.unet, self.pipe.text_encoder),
             "resolution": settings.resolution,
             "seed": settings.seed,
-            **{key: float(value) if key in chosen else value for key, value in self.call.items()},
+            "text": settings.text,
+            **{key: float(value) for key, value in self.call.items()},
         }
         self._recipe = json.dumps(everything, sort_keys=True).encode()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
@@ -10,11 +12,22 @@ from oneshot_sketch.errors import InputError
 from oneshot_sketch.pipelines.one_shot_sketch import OneShotSketchPipeline
 
 
-def load_backbone(name: str, device: str | None) -> OneShotSketchPipeline:
+class SettledPipeline(OneShotSketchPipeline):
+    """One that stays on the device of its first call; upstream looks through every module, five times a call, for where it is."""
+
+    @cached_property
+    def _execution_device(self) -> torch.device:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.device
+
+
+def load_backbone(
+    name: str, device: str | None, kind: type[OneShotSketchPipeline] = OneShotSketchPipeline
+) -> OneShotSketchPipeline:
     """One silent copy of the networks: bfloat16 on CUDA, float32 elsewhere.
 
     Args:
         device: default CUDA where there is one.
+        kind: of pipeline.
 
     Raises:
         InputError: the backbone or the device is not usable.
@@ -23,7 +36,7 @@ def load_backbone(name: str, device: str | None) -> OneShotSketchPipeline:
     dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
-    pipe = OneShotSketchPipeline.from_pretrained(name, dtype=dtype)
+    pipe = kind.from_pretrained(name, dtype=dtype)
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(place)
 
