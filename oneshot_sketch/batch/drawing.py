@@ -72,8 +72,9 @@ class Drawing:
         self.settings = settings
         self.fit(Image.new("RGB", (4 * MIN_SIDE, 4 * MIN_SIDE)))  # an unusable resolution is no photo's fault
         # Encoded once, not once a batch: a batch on a CPU is a few photos, and the text tower costs a twentieth of one.
-        self._rows = self.pipe._embeddings(instruction, settings.text, "compact")
-        self._negatives = self.pipe._negatives(None, self._rows.shape[1])
+        with torch.no_grad():
+            self._rows = self.pipe._embeddings(instruction, settings.text, "compact")
+            self._negatives = self.pipe._negatives(None, self._rows.shape[1])
         digest = sha256()
         for tensor in (instruction.embeddings, instruction.neutral):
             digest.update(tensor.numpy().tobytes())
@@ -122,13 +123,13 @@ class Drawing:
             image=[fitted[i] for i in filled],
             resolution="photo",
             generator=[torch.Generator().manual_seed(seeds[i]) for i in filled],
+            prompt_embeds=self._rows,
+            negative_prompt_embeds=self._negatives,
             **self.call,
         )
+        shared = {**drawn.settings, **self._about}
         return [
-            (
-                drawn.images[i],
-                {METADATA: json.dumps({**drawn.settings, "seed": seeds[i], "photo": photo, "key": self.key(photo)})},
-            )
+            (drawn.images[i], {METADATA: json.dumps({**shared, "seed": seeds[i], "photo": photo, "key": self.key(photo)})})
             for i, photo in enumerate(photos)
         ]
 
