@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -118,29 +119,36 @@ def resident(paths: list[Path], instruction: Path, size: int, work: Path) -> flo
 
 
 def spread(folder: Path, instruction: Path, workers: int, size: int, work: Path) -> dict[str, float]:
-    """Photos a second of torchrun's workers, a thread each; starting up is measured on an empty run and taken off."""
-    seconds = []
-    for _ in range(2):  # the second run finds everything drawn
+    """Photos a second of torchrun's workers, a thread each, and as many a second of processor time, were all workers' full.
+
+    Starting up is measured by the same command again, which finds everything drawn, and taken off.
+    """
+    clock, processor = [], []
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python", f"--nproc_per_node={workers}"]
+    for _ in range(2):
         launcher = [
             sys.executable,
             "-m",
-            "torch.distributed.run",
-            "--standalone",
-            "--no-python",
-            "--nproc_per_node",
+            *"torch.distributed.run --standalone --no-python --nproc_per_node".split(),
             str(workers),
         ]
         sketch = [sys.executable, "-c", COMMAND, "sketch", str(folder), "--instruction", str(instruction)]
-        start = time.perf_counter()
+        start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(
             [*launcher, *sketch, "--output", str(work), "--batch-size", str(size)],
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             capture_output=True,
             check=True,
         )
-        seconds.append(time.perf_counter() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        clock.append(time.perf_counter() - start)
+        processor.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     drawn = len(list(work.glob("*.png")))
-    return {"seconds": seconds[0], "starting": seconds[1], "photos_a_second": drawn / (seconds[0] - seconds[1])}
+    return {
+        "starting_seconds": clock[1],
+        "photos_a_second": drawn / (clock[0] - clock[1]),
+        "photos_a_second_of_processor": workers * drawn / (processor[0] - processor[1]),
+    }
 
 
 def main() -> None:

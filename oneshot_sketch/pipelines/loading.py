@@ -16,7 +16,7 @@ class SettledPipeline(OneShotSketchPipeline):
     """One that stays on the device of its first call; upstream looks through every module, five times a call, for where it is."""
 
     @cached_property
-    def _execution_device(self) -> torch.device:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def _execution_device(self) -> torch.device:  # pyright: ignore[reportIncompatibleMethodOverride]
         return self.device
 
 
