@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -42,29 +43,38 @@ def open_image(path: str | Path) -> Image.Image:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder, not a picture; give the path of one picture.")
+    return _decode(path, str(path))
+
+
+def decode_image(content: bytes, name: str) -> Image.Image:
+    """Like `open_image`, for the bytes of a picture; messages call it by `name`."""
+    return _decode(BytesIO(content), name)
+
+
+def _decode(source: Path | BytesIO, name: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as image:
+            with Image.open(source, formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     size = f"{image.width}×{image.height}"
                     raise InputError(
-                        f"{path} is {size} pixels, more than the {MAX_PIXELS // 10**6} megapixels allowed; shrink it first."
+                        f"{name} is {size} pixels, more than the {MAX_PIXELS // 10**6} megapixels allowed; shrink it first."
                     )
                 image.load()
                 return to_rgb(image)
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist; check the path.") from None
+        raise InputError(f"{name} does not exist; check the path.") from None
     except UnidentifiedImageError:
-        raise InputError(f"{path} is not a picture Pillow can read; convert it to PNG or JPEG.") from None
+        raise InputError(f"{name} is not a picture Pillow can read; convert it to PNG or JPEG.") from None
     except Image.DecompressionBombError:
-        raise InputError(f"{path} has more than {MAX_PIXELS // 10**6} megapixels; shrink it first.") from None
+        raise InputError(f"{name} has more than {MAX_PIXELS // 10**6} megapixels; shrink it first.") from None
     except InputError as error:
-        raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
+        raise error if name in str(error) else InputError(f"{name}: {error}") from None
     except MemoryError:
         raise
     except Exception as error:  # on a damaged file, decoders raise anything
-        raise InputError(f"{path} cannot be decoded ({error}); it may be truncated, so save or download it again.") from None
+        raise InputError(f"{name} cannot be decoded ({error}); it may be truncated, so save or download it again.") from None
 
 
 def to_rgb(image: ImageLike) -> Image.Image:

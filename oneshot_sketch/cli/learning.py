@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from diffusers.utils import logging as diffusers_logging
 from PIL import Image
-from transformers.utils import logging as transformers_logging
 
 from oneshot_sketch.backbone import FrozenInstructPix2Pix
 from oneshot_sketch.contact_sheet import contact_sheet
@@ -19,6 +17,7 @@ from oneshot_sketch.images import list_images, open_image, save_png
 from oneshot_sketch.learners.config import InstructionLearnerConfig
 from oneshot_sketch.learners.instruction import InstructionLearner, LearningState
 from oneshot_sketch.pair import PhotoSketchPair
+from oneshot_sketch.pipelines.loading import load_backbone
 from oneshot_sketch.pipelines.one_shot_sketch import OneShotSketchPipeline
 
 
@@ -32,27 +31,6 @@ def open_pairs(photos: Sequence[Path], sketches: Sequence[Path], style: str | No
                 error if str(photo) in str(error) or str(sketch) in str(error) else InputError(f"{photo}, {sketch}: {error}")
             ) from None
     return pairs
-
-
-def load_backbone(name: str, device: str | None) -> OneShotSketchPipeline:
-    """One copy of the networks, on the asked device, for learning and for drawing."""
-    place = _usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
-    diffusers_logging.disable_progress_bar()
-    transformers_logging.disable_progress_bar()
-    pipe = OneShotSketchPipeline.from_pretrained(name, dtype=dtype)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe.to(place)
-
-
-def _usable(device: str) -> torch.device:
-    try:
-        place = torch.device(device)
-        torch.zeros(1, device=place).cpu()
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise InputError(f"the device {device!r} is not usable here ({reason}); choose another --device.") from None
-    return place
 
 
 def learn_and_save(

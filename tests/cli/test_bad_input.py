@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
+from oneshot_sketch.batch import read_manifest
 from oneshot_sketch.learned_instruction import CONFIG, WEIGHTS
 
 Run = Callable[..., Any]
@@ -206,7 +207,7 @@ def test_a_bad_photo_among_good_ones(run: Run, desk: Path, pencil: Path, kind: s
     said = sketch(run, desk, pencil, desk / "photos" / "ada.png", bad, desk / "photos" / "grace.jpg", "--steps", 1)
     assert said.complaint.startswith(str(bad))
     assert said.out.startswith("2 of 3 photos sketched.")
-    assert sorted(tree(desk / "out")) == ["ada.png", "grace.png"]
+    assert sorted(tree(desk / "out")) == ["ada.png", "grace.png", "manifest.sqlite"]
 
 
 def test_nothing_but_bad_photos(run: Run, desk: Path, pencil: Path) -> None:
@@ -214,7 +215,8 @@ def test_nothing_but_bad_photos(run: Run, desk: Path, pencil: Path) -> None:
     said = sketch(run, desk, pencil, *bad)
     assert said.complaint.startswith("2 photos were not sketched; the first: ")
     assert not said.out
-    assert not (desk / "out").exists()
+    assert list(tree(desk / "out")) == ["manifest.sqlite"]
+    assert [row.error is None for row in read_manifest(desk / "out")] == [False, False]
 
 
 def test_photos_that_would_become_one_sketch(run: Run, desk: Path, pencil: Path) -> None:
@@ -243,6 +245,13 @@ def test_folders_and_places_without_use(run: Run, desk: Path, pencil: Path) -> N
     inside = run("sketch", desk / "photo.png", "--instruction", pencil, "--output", desk / "out" / "deep", "--steps", 1)
     assert "could not be written" in inside.complaint
     assert "too long" in run("sketch", desk / "photo.png", "--instruction", pencil, "--output", desk / ("long" * 100)).complaint
+
+
+def test_nothing_named_and_no_such_data_set(run: Run, desk: Path, pencil: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "there is nothing to sketch" in sketch(run, desk, pencil).complaint
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert "could not be opened as a data set" in sketch(run, desk, pencil, "--dataset", desk / "nowhere").complaint
+    assert not (desk / "out").exists()
 
 
 def test_a_folder_that_may_not_be_read(run: Run, desk: Path, pencil: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,7 +301,8 @@ def test_a_full_disk_keeps_the_sketches_already_drawn(
     monkeypatch.setattr(Image.Image, "save", fill_up)
     said = sketch(run, desk, pencil, desk / "photos", "--steps", 1)
     assert "grace.png could not be written (No space left on device)" in said.complaint
-    assert [path.name for path in (desk / "out").iterdir()] == ["ada.png"]
+    assert sorted(tree(desk / "out")) == ["ada.png", "manifest.sqlite"]
+    assert [row.name for row in read_manifest(desk / "out")] == ["ada"]
 
 
 # ── hostile instructions and backbones ──

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from cli.conftest import Run
+from conftest import picture
 from hub.conftest import program
 from hub.loopback import LoopbackHub
 from instructions import content, learned, same
@@ -38,6 +39,20 @@ def test_a_folder_goes_up(hub: LoopbackHub, run: Run, folder: Path) -> None:
     assert run("push", folder, REPO, "--create-pr").out == f"Look at {hub.url}/{REPO}/discussions/1\n"
     for revision, seed in (("main", 0), ("bolder", 1), ("refs/pr/1", 1)):
         assert same(LearnedInstruction.from_pretrained(REPO, revision=revision), learned(seed=seed))
+
+
+def test_a_branch_is_sketched_with(
+    hub: LoopbackHub, run: Run, tmp_path: Path, instruction: LearnedInstruction, tiny_backbone: Path
+) -> None:
+    instruction.save_pretrained(tmp_path / "pencil")
+    assert run("push", tmp_path / "pencil", REPO, "--branch", "bolder").code == 0
+    picture(48, 48, seed=1).save(tmp_path / "photo.png")
+    drawing = ("--instruction", REPO, "--backbone", tiny_backbone, "--output", tmp_path / "drawn", "--steps", 1)
+    assert "no revision 'nowhere'" in run("sketch", tmp_path / "photo.png", *drawing, "--revision", "nowhere").complaint
+    assert not (tmp_path / "drawn/photo.png").exists()
+    drawn = run("sketch", tmp_path / "photo.png", *drawing, "--revision", "bolder")
+    assert drawn.code == 0, drawn.err
+    assert (tmp_path / "drawn/photo.png").is_file()
 
 
 def test_the_licence_is_asked_for_where_somebody_can_answer(
