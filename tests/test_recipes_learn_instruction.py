@@ -121,7 +121,7 @@ def test_styles_are_dealt_out_to_processes_and_a_failed_one_spoils_no_other(hand
 # ── killed ──
 
 
-@pytest.mark.parametrize("data", ["pairs", "hands"])
+@pytest.mark.parametrize("data", ["pairs", pytest.param("hands", marks=pytest.mark.slow)])
 def test_killed_and_gone_on_with_comes_to_the_same_bytes(
     data: str, request: pytest.FixtureRequest, flags: Flags, tmp_path: Path
 ) -> None:
