@@ -16,9 +16,12 @@ from typing import Any
 import datasets
 import pytest
 import torch
+from hub.conftest import hub  # noqa: F401
+from hub.loopback import OWNER, LoopbackHub
+from huggingface_hub import HfApi
 from on_disk import contents, put_pair
 
-from oneshot_sketch import InputError, LearnedInstruction
+from oneshot_sketch import LearnedInstruction
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "recipes" / "learn_instruction.py"
@@ -251,22 +254,21 @@ def test_styles_from_a_table_and_from_a_data_set_are_those_of_the_folders(pairs:
 
 
 def test_every_instruction_is_pushed_and_one_refused_keeps_no_other_from_it(
-    hands: Path, flags: Flags, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    hub: LoopbackHub,  # noqa: F811
+    hands: Path,
+    flags: Flags,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     put_pair(hands / "spoilt", 2)
-    pushed: dict[str, Any] = {}
-
-    def push_to_hub(self: LearnedInstruction, repo_id: str, **kwargs: Any) -> None:
-        if repo_id == "ada/hands-ink":
-            raise InputError("ada/hands-ink is not yours to write to; choose another name.")
-        pushed[repo_id] = (self.record.style, kwargs["token"])
-
-    monkeypatch.setattr(LearnedInstruction, "push_to_hub", push_to_hub, raising=False)
-    arguments = [*flags("out", hub_model_id="ada/hands", hub_token="secret"), "--push_to_hub"]
-    assert here(arguments) == 2
-    assert pushed == {f"ada/hands-{style}": (style, "secret") for style in ("chalk", "spoilt", "wash")}
+    HfApi().create_repo("someone/hands-ink")
+    HfApi().upload_file(path_or_fileobj=b"{}", path_in_repo="config.json", repo_id="someone/hands-ink")
+    assert here([*flags("out", hub_model_id="someone/hands", hub_token=OWNER), "--push_to_hub"]) == 2
+    for style in ("chalk", "spoilt", "wash"):
+        back = LearnedInstruction.from_pretrained(f"someone/hands-{style}")
+        assert torch.equal(back.embeddings, LearnedInstruction.from_pretrained(tmp_path / "out" / style).embeddings)
     said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith("learn_instruction: learned, but 1 of 4 could not be pushed: ada/hands-ink is not yours")
+    assert said.startswith("learn_instruction: learned, but 1 of 4 could not be pushed: someone/hands-ink holds another model")
 
 
 # ── what it says ──
