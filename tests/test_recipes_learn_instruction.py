@@ -32,6 +32,7 @@ recipe = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(recipe)
 
 Flags = Callable[..., list[str]]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -85,6 +85,7 @@ def test_200_photos_with_5_bad_ones_killed_twice(photos: Photos, pencil: Path, t
     assert files(unbroken) == resumed, "the same bytes as a run that nobody killed"
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_two_processes_share_the_work_and_one_speaks(photos: Photos, pencil: Path, tmp_path: Path) -> None:
     folder, out = photos(21, bad=3), tmp_path / "out"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python", "--nproc_per_node", "2"]
