@@ -49,14 +49,20 @@ def sketch_with_ray(
     """As `sketch_stream`, by a pool of actors; a block whose actor dies goes to another, which keeps what is on disk.
 
     Raises:
-        InputError: Ray is not installed, or has too few resources.
+        InputError: Ray is not installed, cannot be reached, or has too few resources.
     """
     if find_spec("ray") is None:
         raise InputError("the Ray engine needs the ray extra; install it with: pip install 'oneshot-sketch[ray]'.")
     import ray
 
     if not ray.is_initialized():
-        ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
+        try:
+            ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
+        except (ConnectionError, ValueError) as error:
+            reason = str(error).strip().split("\n")[0].rstrip(".")
+            raise InputError(
+                f"there is no Ray cluster to use ({reason}); check RAY_ADDRESS, or unset it to start one here."
+            ) from None
     resources = ray.cluster_resources()
     gpus = int(resources.get("GPU", 0)) if device is None else 0
     available = gpus or int(resources.get("CPU", 0))

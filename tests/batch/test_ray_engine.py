@@ -89,3 +89,17 @@ def test_without_ray_it_says_how_to_get_it(photos: Photos, pencil: Path, tmp_pat
     monkeypatch.setattr("oneshot_sketch.batch.ray_engine.find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"pip install 'oneshot-sketch\[ray\]'"):
         sketch_photos(photos(1), pencil, tmp_path / "out", engine="ray")
+
+
+def test_a_cluster_out_of_reach_is_one_sentence(
+    photos: Photos, pencil: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = pytest.importorskip("ray")
+
+    def refuse(**_: object) -> None:
+        raise ConnectionError("Failed to connect to Ray cluster at 127.0.0.1:1\nmore")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises(InputError, match=r"no Ray cluster to use \(Failed to connect .*:1\); check RAY_ADDRESS"):
+        sketch_photos(photos(1), pencil, tmp_path / "out", engine="ray")
