@@ -159,3 +159,14 @@ def sketches(pipe: StableDiffusionInstructPix2PixPipeline, seed: int = 0, **argu
     """What a pipeline draws in two steps, (B, H, W, 3) in [0, 1]."""
     generator = torch.Generator().manual_seed(seed)
     return pipe(**{"num_inference_steps": 2, "output_type": "np", "generator": generator} | arguments).images
+
+
+@pytest.fixture(scope="session")
+def pencil(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of an instruction for the tiny backbone, which draws in two steps."""
+    frozen = FrozenInstructPix2Pix.from_pretrained(tiny_backbone, device="cpu")
+    rows, neutral = frozen.encode_text(["pencil", ""])
+    record = InstructionRecord(backbone=str(tiny_backbone), fingerprint=frozen.fingerprint, drawing={"num_inference_steps": 2})
+    folder = tmp_path_factory.mktemp("instructions") / "pencil"
+    LearnedInstruction(rows, neutral, (1, 7), record).save_pretrained(folder)
+    return folder

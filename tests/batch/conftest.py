@@ -1,4 +1,4 @@
-"""An instruction for the tiny backbone, and folders of photos, some of them bad."""
+"""Folders of photos, some of them bad."""
 
 from __future__ import annotations
 
@@ -8,21 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import picture
 
-from oneshot_sketch import FrozenInstructPix2Pix, LearnedInstruction
-from oneshot_sketch.learned_instruction import InstructionRecord
-
 Photos = Callable[..., Path]
-
-
-@pytest.fixture(scope="session")
-def pencil(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of an instruction that draws in two steps."""
-    frozen = FrozenInstructPix2Pix.from_pretrained(tiny_backbone, device="cpu")
-    rows, neutral = frozen.encode_text(["pencil", ""])
-    record = InstructionRecord(backbone=str(tiny_backbone), fingerprint=frozen.fingerprint, drawing={"num_inference_steps": 2})
-    folder = tmp_path_factory.mktemp("instructions") / "pencil"
-    LearnedInstruction(rows, neutral, (1, 7), record).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture

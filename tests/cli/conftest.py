@@ -14,9 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from oneshot_sketch import FrozenInstructPix2Pix, LearnedInstruction
+from oneshot_sketch import LearnedInstruction
 from oneshot_sketch.cli.main import main
-from oneshot_sketch.instruction_record import InstructionRecord
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,10 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return call
 
 
+def sketch(run: Run, desk: Path, instruction: object, *photos_and_options: object) -> Outcome:
+    return run("sketch", *photos_and_options, "--instruction", instruction, "--output", desk / "out")
+
+
 def face(seed: int) -> Image.Image:
     rng = np.random.default_rng(seed)
     return Image.fromarray(rng.integers(0, 256, (4, 4, 3), np.uint8)).resize((40, 48), Image.Resampling.BICUBIC)
@@ -80,17 +83,6 @@ def drawer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def desk(drawer: Path, tmp_path: Path) -> Path:
     """A copy of `drawer` to work on."""
     return shutil.copytree(drawer, tmp_path / "desk")
-
-
-@pytest.fixture(scope="session")
-def pencil(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of an instruction for the tiny backbone."""
-    frozen = FrozenInstructPix2Pix.from_pretrained(tiny_backbone, device="cpu")
-    rows, neutral = frozen.encode_text(["pencil", ""])
-    record = InstructionRecord(backbone=str(tiny_backbone), fingerprint=frozen.fingerprint, drawing={"num_inference_steps": 2})
-    folder = tmp_path_factory.mktemp("instructions") / "pencil"
-    LearnedInstruction(rows, neutral, (1, 7), record).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cli.conftest import sketch
 from PIL import Image
 
 from oneshot_sketch.batch import read_manifest
@@ -193,10 +194,6 @@ def test_a_bug_keeps_its_traceback(run: Run, desk: Path, monkeypatch: pytest.Mon
 
 
 # ── sketch ──
-
-
-def sketch(run: Run, desk: Path, instruction: object, *photos_and_options: object) -> Any:
-    return run("sketch", *photos_and_options, "--instruction", instruction, "--output", desk / "out")
 
 
 @pytest.mark.parametrize("kind", BAD_PICTURES)

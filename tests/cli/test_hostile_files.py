@@ -11,14 +11,11 @@ from typing import Any
 
 import pytest
 import torch
+from cli.conftest import sketch
 
 from oneshot_sketch.learned_instruction import CONFIG, WEIGHTS
 
 Run = Callable[..., Any]
-
-
-def sketch(run: Run, desk: Path, instruction: object, *photos_and_options: object) -> Any:
-    return run("sketch", *photos_and_options, "--instruction", instruction, "--output", desk / "out")
 
 
 def copy_of(folder: Path, place: Path) -> Path:
