@@ -30,9 +30,9 @@ from oneshot_sketch.metrics.lpips_caffe import SqueezeLpips
 from oneshot_sketch.models.stylegan2 import StyleGAN2Generator
 
 Z_DIM, W_DIM, LAYERS = 128, 256, 4
-BATCH, RATE, CRITICS_RATE = 16, 1e-2, 1.5e-3
-KL, OFFSETS, ADVERSARIAL, R1, R1_EVERY = 2e-4, 0.02, 0.15, 2.0, 16
-CRITICS_FROM, SAVE_EVERY, LOG_EVERY = 800, 200, 50
+BATCH, RATE, ENCODER_RATE, CRITICS_RATE = 16, 1e-2, 1e-3, 1.5e-3
+KL, OFFSETS, ADVERSARIAL, R1, R1_EVERY = 2e-4, 0.01, 0.06, 2.0, 16
+CRITICS_FROM, SAVE_EVERY, LOG_EVERY = 4000, 200, 50
 
 
 def main() -> None:
@@ -74,8 +74,11 @@ class Training:
             net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averages = copy.deepcopy(nn.ModuleList([self.generator, self.encoder])).eval().requires_grad_(False)
         judging = [p for p in self.critics.parameters() if p.requires_grad]
-        parts = [{"params": list(net.parameters())} for net in (self.generator, self.encoder)]
-        self.by_drawing = torch.optim.Adam(parts, RATE, betas=(0.9, 0.99), fused=True)
+        parts = [
+            {"params": list(self.generator.parameters()), "lr": RATE},
+            {"params": list(self.encoder.parameters()), "lr": ENCODER_RATE},
+        ]
+        self.by_drawing = torch.optim.Adam(parts, betas=(0.9, 0.99), fused=True)
         self.by_critics = torch.optim.Adam(judging, CRITICS_RATE, betas=(0.0, 0.99), fused=True)
 
     def batch(self) -> Tensor:
@@ -103,6 +106,7 @@ class Training:
         self.by_drawing.zero_grad()
         loss.backward()
         _clean(self.by_drawing)
+        nn.utils.clip_grad_norm_(self.encoder.parameters(), 1.0)
         self.by_drawing.step()
         if self.step >= CRITICS_FROM:
             losses |= self.judge(photos, fakes.detach(), draw)
@@ -111,11 +115,9 @@ class Training:
         return {name: round(float(value), 4) for name, value in losses.items()}
 
     def pace(self) -> None:
-        """A tenth of the rate for the encoder; from when the critics join a third of it for both, and less momentum."""
+        """From when the critics join, the generator goes slower and with less momentum."""
         calm = self.step >= CRITICS_FROM
-        for group, share in zip(self.by_drawing.param_groups, (1.0, 0.1), strict=True):
-            group["lr"] = RATE * share * (0.3 if calm else 1.0)
-            group["betas"] = (0.5 if calm else 0.9, 0.99)
+        self.by_drawing.param_groups[0].update(lr=RATE * (0.4 if calm else 1.0), betas=(0.5 if calm else 0.9, 0.99))
 
     def imagine(self, draw: torch.Generator) -> Tensor:
         """Faces from z ~ N(0, I)."""
