@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from oneshot_sketch import __version__
 from oneshot_sketch.atomic import replacing, replacing_folder
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.face_crop import FaceCrop
@@ -172,13 +172,13 @@ class SketchPrior:
         """
         folder = Path(folder)
         finder = getattr(self.face_finder, "network", None)
-        networks = self._networks | ({"face_finder": finder} if isinstance(finder, nn.Module) else {})
-        for name, network in networks.items():
+        saved: dict[str, Any] = self._networks | ({"face_finder": finder} if isinstance(finder, nn.Module) else {})
+        for name, network in saved.items():
             with replacing_folder(folder / name) as part:
                 network.save_pretrained(part)
         record = {
             "format": FORMAT,
-            "oneshot_sketch": __version__,
+            "oneshot_sketch": version("oneshot-sketch"),
             "digests": {name: weights_digest(network) for name, network in self._networks.items()},
             **asdict(self.config),
         }

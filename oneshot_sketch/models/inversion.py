@@ -190,9 +190,7 @@ def _start(generator: StyleGAN2Generator, images: Tensor, encoder: nn.Module | N
         return generator.w_avg.float().expand(shape).clone()
     ws = encoder(images.to(next(encoder.parameters()).dtype)).float()
     if ws.shape != shape:
-        raise InputError(
-            f"the encoder gives ws {tuple(ws.shape)[1:]}, the generator reads {shape[1:]}; they are not of one kind."
-        )
+        raise InputError(f"the encoder gives ws {tuple(ws.shape)[1:]}, the generator reads {shape[1:]}; use its own encoder.")
     return ws
 
 
@@ -205,7 +203,7 @@ def _optimise(
     """
     mean = generator.w_avg.float()
     small = _averaged(targets, config.compared_at)
-    ws = ws.clone().requires_grad_(True)
+    ws = ws.detach().clone().requires_grad_(True)
     adam = torch.optim.Adam([ws], config.lr)
     best, lowest = ws.detach().clone(), torch.full((len(ws),), math.inf, device=ws.device)
     reference, since = lowest.clone(), torch.zeros(len(ws), dtype=torch.int64, device=ws.device)
@@ -216,9 +214,7 @@ def _optimise(
             image = _averaged(generator.synthesize(ws.to(generator.dtype)).image.float(), config.compared_at)
             distance = perceptual(image, small)
             if distance.shape != (len(ws),):
-                raise ValueError(
-                    f"perceptual gives {tuple(distance.shape)} for {len(ws)} pictures; it must give one distance each."
-                )
+                raise ValueError(f"perceptual gives {tuple(distance.shape)} for {len(ws)} pictures; it must give one each.")
             loss = config.perceptual_weight * distance
             loss = loss + config.l2_weight * (image - small).square().mean((1, 2, 3))
             loss = loss + config.mean_weight * (ws - mean).square().mean((1, 2))
