@@ -19,6 +19,7 @@ from torch import Tensor
 from oneshot_sketch import sketch_prior
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.face_crop import FaceCrop
+from oneshot_sketch.images import to_pil
 from oneshot_sketch.models.inversion import InversionConfig, laplacian_distance
 from oneshot_sketch.models.inversion_encoder import InversionEncoder
 from oneshot_sketch.models.stylegan2 import StyleGAN2Generator
@@ -138,7 +139,7 @@ def test_a_badly_redrawn_part_is_trusted_less(make: Make) -> None:
     crop = FaceCrop.around(POINTS, (120, 100))
     photo = picture(120, 100)
     laid = crop.lay_back(torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1, photo.size, 0.0)
-    drawn = prior.sketch(laid[0])  # a tensor (3, H, W) is a picture too
+    drawn = prior.sketch(to_pil(laid)[0])
     spot = torch.zeros(1, 1, 32, 32)
     spot[..., 8:14, 18:24] = 1
     spot = crop.lay_back(spot, photo.size, 0.0) > 0.99
