@@ -212,7 +212,7 @@ def _optimise(
     for step in range(config.steps + 1):  # the last only judges
         with torch.enable_grad():
             image = _averaged(generator.synthesize(ws.to(generator.dtype)).image.float(), config.compared_at)
-            distance = perceptual(image, small)
+            distance = perceptual(image.clamp(-1, 1), small)
             if distance.shape != (len(ws),):
                 raise ValueError(f"perceptual gives {tuple(distance.shape)} for {len(ws)} pictures; it must give one each.")
             loss = config.perceptual_weight * distance
