@@ -142,25 +142,19 @@ class SketchPrior:
             if record["format"] != FORMAT:
                 raise InputError(f"{folder} has format {record['format']}, this version reads {FORMAT}; update oneshot_sketch.")
             config = SketchPriorConfig(inversion=InversionConfig(**record["inversion"]), trust_error=record["trust_error"])
-            kinds = {"generator": StyleGAN2Generator, "sketch_generator": StyleSketchGenerator, "encoder": InversionEncoder}
             networks: dict[str, Any] = {
-                part: kinds[part].from_pretrained(folder / part, dtype=dtype, local_files_only=True, use_safetensors=True)
+                part: KINDS[part].from_pretrained(folder / part, dtype=dtype, local_files_only=True, use_safetensors=True)
                 for part in record["digests"]
             }
-            if dtype == torch.float32:
-                digests = {part: weights_digest(network) for part, network in networks.items()}
-                if mixed := [part for part in digests if digests[part] != record["digests"][part]]:
-                    raise InputError(
-                        f"{folder} holds another {' and '.join(mixed)} than was saved with it; save or copy it again."
-                    )
+            for part, network in networks.items():
+                if dtype == torch.float32 and weights_digest(network) != record["digests"][part]:
+                    raise InputError(f"{folder} holds another {part} than was saved with it; save or copy it again.")
             if face_finder is None:
                 if not (folder / "face_finder").is_dir():
                     raise InputError(f"{folder} was saved without a face finder; give one as face_finder.")
                 face_finder = EmbeddedFaceFinder.from_pretrained(folder / "face_finder")
-        prior = cls(
-            **networks, face_finder=face_finder, config=_with(config, settings), perceptual=perceptual, cache_dir=cache_dir
-        )
-        return prior.to(device)
+        config = _with(config, settings)
+        return cls(**networks, face_finder=face_finder, config=config, perceptual=perceptual, cache_dir=cache_dir).to(device)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write `generator/`, `sketch_generator/`, `encoder/` and `face_finder/` in diffusers' layout, and `config.json` last.
@@ -228,14 +222,12 @@ class SketchPrior:
         batch = self.config.inversion.batch_size
         drawn = [self._draw(part, progress) for part in squares.split(batch)]
         sketch, trust, reconstruction, error = (torch.cat(parts) for parts in zip(*drawn, strict=True))
-        sizes = [size or photo.size for photo in upright]
-        rows = list(zip(crops, sizes, strict=True))
-        return PriorSketch(
-            sketch=torch.cat([crop.lay_back(sketch[i : i + 1], size, 1.0) for i, (crop, size) in enumerate(rows)]),
-            trust=torch.cat([crop.lay_back(trust[i : i + 1], size, 0.0) for i, (crop, size) in enumerate(rows)]),
-            reconstruction=reconstruction,
-            error=error,
-        )
+        frame = size or upright[0].size
+
+        def laid_back(planes: Tensor, fill: float) -> Tensor:
+            return torch.cat([crop.lay_back(plane, frame, fill) for crop, plane in zip(crops, planes.split(1), strict=True)])
+
+        return PriorSketch(laid_back(sketch, 1.0), laid_back(trust, 0.0), reconstruction, error)
 
     @cached_property
     def fingerprint(self) -> str:

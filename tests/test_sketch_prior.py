@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import picture
-from oneshot_sketch.face_finder import Face
+from oneshot_sketch.face_finder import EmbeddedFaceFinder, Face
+from oneshot_sketch.models.face_finder import FaceFinderNetwork
 from oneshot_sketch.models.stylesketch import StyleSketchGenerator
 from PIL import Image
 from torch import Tensor
@@ -191,6 +192,17 @@ def test_it_is_saved_and_loaded_whole(make: Make, tmp_path: Path) -> None:
     quicker = SketchPrior.from_pretrained(tmp_path / "prior", face_finder=Finder(face()), steps=1, trust_error=0.3)
     assert (quicker.config.inversion.steps, quicker.config.trust_error) == (1, 0.3)
     assert quicker.config.inversion.batch_size == 2 and quicker.fingerprint != loaded.fingerprint
+
+
+def test_the_embedded_kind_of_face_finder_is_saved_with_it(make: Make, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = FaceFinderNetwork(block_out_channels=(8, 8, 8, 8), head_channels=(8, 8))
+    prior = make(face_finder=EmbeddedFaceFinder(network))
+    prior.save_pretrained(tmp_path)
+    loaded = SketchPrior.from_pretrained(tmp_path)
+    assert isinstance(loaded.face_finder, EmbeddedFaceFinder) and loaded.fingerprint == prior.fingerprint
+    with pytest.raises(InputError, match="shows no face"):
+        loaded.sketch(picture(64, 64))
 
 
 def test_folders_that_are_no_prior(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
