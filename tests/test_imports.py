@@ -18,6 +18,7 @@ PUBLIC = [
     "LearnedInstruction",
     "OneShotSketchPipeline",
     "PhotoSketchPair",
+    "SketchPrior",
 ]
 HEAVY = {"torch", "diffusers", "transformers", "numpy", "PIL", "huggingface_hub", "safetensors"}
 
