@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -13,7 +14,9 @@ from oneshot_sketch.backbone import FrozenInstructPix2Pix
 from oneshot_sketch.benchmark.system import Unavailable
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.pipelines.one_shot_sketch import OneShotSketchPipeline
+from oneshot_sketch.pipelines.sketch_prior import FittedPrior, Prior, draw_prior, open_prior
 
+logger = logging.getLogger(__name__)
 BATCH = 10
 
 
@@ -36,6 +39,37 @@ def pipeline(backbone: str) -> OneShotSketchPipeline:
 @cache
 def frozen(backbone: str) -> FrozenInstructPix2Pix:
     return FrozenInstructPix2Pix.from_pipeline(pipeline(backbone), backbone)
+
+
+class ForgivingPrior:
+    """A prior that trusts itself nowhere on a photo another would refuse, so that every photo is drawn."""
+
+    def __init__(self, prior: Prior) -> None:
+        self.prior, self.fingerprint = prior, prior.fingerprint
+
+    def sketch(self, photos: Image.Image | list[Image.Image]) -> FittedPrior:
+        parts = []
+        for photo in photos if isinstance(photos, list) else [photos]:
+            try:
+                parts.append(draw_prior(self.prior, [photo], photo.size))
+            except InputError as error:
+                logger.warning("A photo is drawn without the sketch prior: %s", error)
+                paper = torch.ones(1, 1, photo.height, photo.width)
+                parts.append(FittedPrior(paper, torch.zeros_like(paper), torch.tensor([torch.nan])))
+        return FittedPrior.join(parts)
+
+
+@cache
+def forgiving_prior(name: str) -> ForgivingPrior:
+    """The loaded prior.
+
+    Raises:
+        Unavailable: its weights are neither here nor to be had.
+    """
+    try:
+        return ForgivingPrior(open_prior(name))
+    except InputError as error:
+        raise Unavailable(str(error)) from None
 
 
 def drawn(pipe: OneShotSketchPipeline, photos: Sequence[Image.Image], seed: int, **arguments: Any) -> list[Image.Image]:
