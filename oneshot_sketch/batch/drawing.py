@@ -19,7 +19,7 @@ from oneshot_sketch.images import MIN_SIDE
 from oneshot_sketch.learned_instruction import LearnedInstruction
 from oneshot_sketch.pipelines.loading import SettledPipeline, load_backbone
 from oneshot_sketch.pipelines.photos import fitted_photos
-from oneshot_sketch.pipelines.sketch_prior import FittedPrior, Prior, PriorGuidance, draw_prior
+from oneshot_sketch.pipelines.sketch_prior import FittedPrior, Prior, PriorGuidance, draw_prior, open_prior
 
 METADATA = "oneshot_sketch"  # the text chunk of a sketch's PNG
 _KEY_VERSION = 1  # raised when the same settings begin to draw another picture
@@ -99,7 +99,7 @@ class Drawing:
         self._prior: Prior | None = None
         self._one_at_a_time = Lock()
         if settings.uses_prior and sketch_prior is not None:
-            self._prior = self.pipe.load_sketch_prior(sketch_prior).sketch_prior
+            self._prior = open_prior(sketch_prior)
             self._about["sketch_prior"] = self._prior.fingerprint
             self.call |= settings.prior_arguments
             everything |= {"sketch_prior": self._prior.fingerprint, **settings.prior_arguments}

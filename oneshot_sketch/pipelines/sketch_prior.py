@@ -114,15 +114,19 @@ class FittedPrior:
         return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in ("sketch", "trust", "error")))
 
 
-def open_prior(name: str | Path) -> Prior:
-    """The prior in a folder, or the embedded one, "mini".
+def open_prior(prior: Prior | str | Path) -> Prior:
+    """The prior in a folder, or the embedded one, "mini"; an object as it is.
 
     Raises:
-        InputError: there is none, or it is damaged.
+        InputError: there is none, it is damaged, or the object is no prior.
     """
-    from oneshot_sketch.sketch_prior import SketchPrior  # pyright: ignore[reportMissingImports]
+    if isinstance(prior, str | Path):
+        from oneshot_sketch.sketch_prior import SketchPrior  # pyright: ignore[reportMissingImports]
 
-    return SketchPrior.from_pretrained(name)
+        return SketchPrior.from_pretrained(prior)
+    if not (hasattr(prior, "sketch") and hasattr(prior, "fingerprint")):
+        raise InputError(f'{prior!r} is no sketch prior; give "mini", a folder or a SketchPrior.')
+    return prior
 
 
 def draw_prior(prior: Prior, photos: Sequence[Image.Image], size: tuple[int, int]) -> FittedPrior:
@@ -156,13 +160,9 @@ class GuidedBySketchPrior:
             prior: "mini", a folder, or the object itself: anything with `fingerprint` and `sketch(photos)`.
 
         Raises:
-            InputError: it is not a sketch prior.
+            InputError: as `open_prior`.
         """
-        if isinstance(prior, str | Path):
-            prior = open_prior(prior)
-        if not (hasattr(prior, "sketch") and hasattr(prior, "fingerprint")):
-            raise InputError(f'{prior!r} is no sketch prior; give "mini", a folder or a SketchPrior.')
-        self.__dict__["_sketch_prior"] = prior
+        self.__dict__["_sketch_prior"] = open_prior(prior)
         return self
 
     def unload_sketch_prior(self) -> None:
