@@ -33,18 +33,19 @@ class NegativePrior:
         self.sizes: list[tuple[int, int]] = []
         self.gradients: list[bool] = []
 
-    def sketch(self, photos: Image.Image | list[Image.Image]) -> PriorSketch:
+    def sketch(self, photos: Image.Image | list[Image.Image], size: tuple[int, int] | None = None) -> PriorSketch:
         photos = photos if isinstance(photos, list) else [photos]
         self.calls.append(len(photos))
         self.sizes += [photo.size for photo in photos]
         self.gradients.append(torch.is_grad_enabled() and not torch.is_inference_mode_enabled())
         if any(photo.getpixel((0, 0)) == (0, 0, 0) for photo in photos):
             raise InputError("there is no face in the photo; choose one that shows one face from the front.")
-        seen = to_tensor(photos)
+        size = size or photos[0].size
+        seen = to_tensor([photo.resize(size, Image.Resampling.LANCZOS) for photo in photos])
         trust = torch.full_like(seen[:, :1], self.trust)
         if self.half:
             trust[..., trust.shape[-1] // 2 :] = 0
-        return PriorSketch(-grey(seen), trust, seen, seen.abs().mean((1, 2, 3)))
+        return PriorSketch(-grey(seen), trust, seen, torch.cat([to_tensor(p).abs().mean()[None] for p in photos]))
 
 
 class ByName:
@@ -53,7 +54,7 @@ class ByName:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def from_pretrained(self, name: str | Path) -> NegativePrior:
+    def from_pretrained(self, name: str | Path, device: torch.device) -> NegativePrior:
         self.asked.append(str(name))
         if str(name) == "none":
             raise InputError("none holds no sketch prior; check the path.")

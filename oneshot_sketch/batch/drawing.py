@@ -99,7 +99,7 @@ class Drawing:
         self._prior: Prior | None = None
         self._one_at_a_time = Lock()
         if settings.uses_prior and sketch_prior is not None:
-            self._prior = open_prior(sketch_prior)
+            self._prior = open_prior(sketch_prior, self.pipe.device)
             self._about["sketch_prior"] = self._prior.fingerprint
             self.call |= settings.prior_arguments
             everything |= {"sketch_prior": self._prior.fingerprint, **settings.prior_arguments}

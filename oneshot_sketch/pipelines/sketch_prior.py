@@ -46,7 +46,7 @@ class Prior(Protocol):
 
     @property
     def fingerprint(self) -> str: ...
-    def sketch(self, photos: Image.Image | list[Image.Image]) -> Drawn: ...
+    def sketch(self, photos: Image.Image | list[Image.Image], size: tuple[int, int] | None = None) -> Drawn: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +114,8 @@ class FittedPrior:
         return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in ("sketch", "trust", "error")))
 
 
-def open_prior(prior: Prior | str | Path) -> Prior:
-    """The prior in a folder, or the embedded one, "mini"; an object as it is.
+def open_prior(prior: Prior | str | Path, device: torch.device) -> Prior:
+    """The prior in a folder, or the embedded one, "mini", on a device; an object as and where it is.
 
     Raises:
         InputError: there is none, it is damaged, or the object is no prior.
@@ -123,23 +123,21 @@ def open_prior(prior: Prior | str | Path) -> Prior:
     if isinstance(prior, str | Path):
         from oneshot_sketch.sketch_prior import SketchPrior  # pyright: ignore[reportMissingImports]
 
-        return SketchPrior.from_pretrained(prior)
+        return SketchPrior.from_pretrained(prior, device=device)
     if not (hasattr(prior, "sketch") and hasattr(prior, "fingerprint")):
         raise InputError(f'{prior!r} is no sketch prior; give "mini", a folder or a SketchPrior.')
     return prior
 
 
 def draw_prior(prior: Prior, photos: Sequence[Image.Image], size: tuple[int, int]) -> FittedPrior:
-    """What a prior makes of upright RGB photos, resized to `size`, width and height.
+    """What a prior makes of upright RGB photos, at `size`, width and height.
 
     Raises:
         InputError: as the prior's own, where there is no face to draw, say.
     """
     # An inversion may be an optimisation, and pipelines are called without gradients.
     with torch.inference_mode(False), torch.enable_grad():
-        alike = len({photo.size for photo in photos}) == 1
-        drawn = [prior.sketch(list(photos))] if alike else [prior.sketch(photo) for photo in photos]
-    return FittedPrior.join([FittedPrior.of(one, size) for one in drawn])
+        return FittedPrior.of(prior.sketch(list(photos), size), size)
 
 
 class GuidedBySketchPrior:
@@ -157,12 +155,12 @@ class GuidedBySketchPrior:
         """Load a sketch prior; it takes part in calls with `sketch_prior_scale` or `sketch_prior_init` above 0.
 
         Args:
-            prior: "mini", a folder, or the object itself: anything with `fingerprint` and `sketch(photos)`.
+            prior: "mini", a folder, or the object itself: anything with `fingerprint` and `sketch(photos, size)`.
 
         Raises:
             InputError: as `open_prior`.
         """
-        self.__dict__["_sketch_prior"] = open_prior(prior)
+        self.__dict__["_sketch_prior"] = open_prior(prior, self._execution_device)  # type: ignore[attr-defined]
         return self
 
     def unload_sketch_prior(self) -> None:

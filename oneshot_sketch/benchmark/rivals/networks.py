@@ -27,13 +27,17 @@ def pipeline(backbone: str) -> OneShotSketchPipeline:
     Raises:
         Unavailable: the checkpoint is neither here nor to be had.
     """
-    place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    place = _place()
     try:
         pipe = OneShotSketchPipeline.from_pretrained(backbone, dtype=torch.bfloat16 if place.type == "cuda" else torch.float32)
     except InputError as error:
         raise Unavailable(str(error)) from None
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(place)
+
+
+def _place() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @cache
@@ -47,14 +51,15 @@ class ForgivingPrior:
     def __init__(self, prior: Prior) -> None:
         self.prior, self.fingerprint = prior, prior.fingerprint
 
-    def sketch(self, photos: Image.Image | list[Image.Image]) -> FittedPrior:
+    def sketch(self, photos: Image.Image | list[Image.Image], size: tuple[int, int] | None = None) -> FittedPrior:
         parts = []
         for photo in photos if isinstance(photos, list) else [photos]:
+            width, height = size or photo.size
             try:
-                parts.append(draw_prior(self.prior, [photo], photo.size))
+                parts.append(draw_prior(self.prior, [photo], (width, height)))
             except InputError as error:
                 logger.warning("A photo is drawn without the sketch prior: %s", error)
-                paper = torch.ones(1, 1, photo.height, photo.width)
+                paper = torch.ones(1, 1, height, width)
                 parts.append(FittedPrior(paper, torch.zeros_like(paper), torch.tensor([torch.nan])))
         return FittedPrior.join(parts)
 
@@ -67,7 +72,7 @@ def forgiving_prior(name: str) -> ForgivingPrior:
         Unavailable: its weights are neither here nor to be had.
     """
     try:
-        return ForgivingPrior(open_prior(name))
+        return ForgivingPrior(open_prior(name, _place()))
     except InputError as error:
         raise Unavailable(str(error)) from None
 
