@@ -8,10 +8,12 @@ import pytest
 import torch
 from conftest import picture
 from PIL import Image
+from priors import ByName
 
 from oneshot_sketch import InputError, PhotoSketchPair
 from oneshot_sketch.benchmark import Unavailable, build, known_systems, register
 from oneshot_sketch.benchmark.measures import build_metric
+from oneshot_sketch.benchmark.rivals.networks import forgiving_prior
 from oneshot_sketch.benchmark.rivals.pix2pix import UNet, patch_gan
 from oneshot_sketch.filters import match_tone, xdog
 from oneshot_sketch.images import to_pil, to_tensor
@@ -122,6 +124,30 @@ def test_sdedit_keeps_more_of_the_photo_the_weaker_it_is(tiny_backbone: Path, pa
         z = system.frozen.encode_photo(to_tensor(system.sketch([photo])))  # type: ignore[attr-defined]
         kept.append((z - system.frozen.encode_photo(to_tensor(photo))).abs().mean().item())  # type: ignore[attr-defined]
     assert kept[0] < kept[1]
+
+
+def test_an_instruction_with_a_sketch_prior(
+    tiny_backbone: Path, pair: PhotoSketchPair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    forgiving_prior.cache_clear()
+    ByName.install(monkeypatch)
+    given = {"backbone": str(tiny_backbone), "changes": LEARNING, "steps": 2}
+    photos = [picture(48, 48, 3), Image.new("RGB", (48, 48)), picture(48, 48, 5)]
+    drawn = {}
+    for scale in (0.0, 1.0):
+        system = build("instruction", {**given, "sketch_prior_scale": scale})
+        system.learn([pair])
+        drawn[scale] = [np.asarray(sketch) for sketch in system.sketch(photos)]
+        assert system.pipe.sketch_prior is None  # type: ignore[attr-defined]
+    same = [np.array_equal(a, b) for a, b in zip(drawn[0.0], drawn[1.0], strict=True)]
+    assert same == [False, True, False], "the one without a face is drawn, without the prior"
+    assert "drawn without the sketch prior: there is no face" in caplog.text
+    with pytest.raises(Unavailable, match="holds no sketch prior"):
+        build("instruction", {**given, "sketch_prior": "none", "sketch_prior_scale": 1.0})
+    assert build("instruction", {**given, "sketch_prior": "none"}), "which nothing asks for at scale 0"
+    with pytest.raises(InputError, match="takes no sketch prior"):
+        build("sdedit", {**given, "sketch_prior_scale": 1.0})
+    forgiving_prior.cache_clear()
 
 
 def test_a_users_own_system() -> None:
