@@ -14,9 +14,10 @@ from oneshot_sketch import InputError, PhotoSketchPair
 from oneshot_sketch.benchmark import Unavailable, build, known_systems, register
 from oneshot_sketch.benchmark.measures import build_metric
 from oneshot_sketch.benchmark.rivals.networks import forgiving_prior
-from oneshot_sketch.benchmark.rivals.pix2pix import UNet, patch_gan
+from oneshot_sketch.benchmark.rivals.pix2pix import UNet
 from oneshot_sketch.filters import match_tone, xdog
 from oneshot_sketch.images import to_pil, to_tensor
+from oneshot_sketch.models.patch_gan import patch_gan
 
 LEARNING = {"steps": 2, "draws": 1, "grid": 1, "augmentations": 1, "select_every": 0, "edit_weight": 0.0, "init": "text"}
 
@@ -36,13 +37,20 @@ def options(name: str, backbone: Path, squeezenet: Path) -> dict[str, object]:
         "filter": {"kind": "dodge", "tone": True},
         "gatys": {"network": "squeezenet", "weights": squeezenet, "iterations": 2, "size": 64},
         "instruction": learning,
+        "most_net": {
+            "steps": 2,
+            "size": 32,
+            "changes": {"width": 4, "memory_items": 8, "discriminator_width": 4},
+            "network": "squeezenet",
+            "weights": squeezenet,
+        },
         "pix2pix": {"steps": 2, "width": 4, "size": 32},
         "sdedit": {**learning, "strength": 0.5},
         "text": {"prompts": ["ink", "chalk"], "backbone": str(backbone), "steps": 2},
     }[name]
 
 
-@pytest.mark.parametrize("name", ["filter", "gatys", "instruction", "pix2pix", "sdedit", "text"])
+@pytest.mark.parametrize("name", ["filter", "gatys", "instruction", "most_net", "pix2pix", "sdedit", "text"])
 def test_a_system_draws_every_photo_in_its_size_and_the_same_again(
     name: str, tiny_backbone: Path, squeezenet: Path, pair: PhotoSketchPair
 ) -> None:
@@ -190,3 +198,7 @@ def test_absent_weights_are_said_to_be_absent(tmp_path: Path) -> None:
     (tmp_path / "text.pth").write_text("no weights")
     with pytest.raises(InputError, match="does not hold"):
         build("gatys", {"network": "squeezenet", "weights": tmp_path / "text.pth"})
+    with pytest.raises(Unavailable, match="does not exist"):
+        build("most_net", {"network": "squeezenet", "weights": tmp_path / "nothing.pth"})
+    with pytest.raises(InputError, match="not a file of tensors"):
+        build("most_net", {"network": "squeezenet", "weights": tmp_path / "text.pth"})
