@@ -71,9 +71,15 @@ class Material:
         def taken(of: Tensor) -> Tensor:
             return of[rows].to(device)
 
-        regions = FaceRegions(taken(self.regions.hair), taken(self.regions.centres))
-        clip = (None if of is None else taken(of) for of in (self.clip_photo, self.clip_sketch))
-        return Material([taken(f) for f in self.features], *map(taken, (self.image, self.photo, self.sketch)), regions, *clip)
+        return Material(
+            features=[taken(map) for map in self.features],
+            image=taken(self.image),
+            photo=taken(self.photo),
+            sketch=taken(self.sketch),
+            regions=FaceRegions(taken(self.regions.hair), taken(self.regions.centres)),
+            clip_photo=None if self.clip_photo is None else taken(self.clip_photo),
+            clip_sketch=None if self.clip_sketch is None else taken(self.clip_sketch),
+        )
 
     def views(self, sketch: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
         """What each discriminator sees of sketch and photo (B, 1, H, W): all of it, hair and background, the face."""
@@ -231,7 +237,10 @@ class StyleSketchLearner:
         }
         augmentation = AdaptiveProbability(config.augment_target, config.augment_limit, config.augment_ramp)
         rates = config.learning_rate, config.discriminator_learning_rate
-        return StyleSketchRun(generator.to(self.device).train(), judges.to(self.device).train(), rates, augmentation, identity)
+        networks: tuple[nn.Module, ...] = (generator, judges)
+        for network in networks:
+            network.train().to(self.device)
+        return StyleSketchRun(generator, judges, rates, augmentation, identity)
 
     # ── a step ──
 

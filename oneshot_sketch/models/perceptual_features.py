@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -68,13 +69,14 @@ class PerceptualFeatures(nn.Module):
             source, state = "torchvision's weights", _downloaded(torchvision.models.get_model_weights(builder), title)
         else:
             source, state = f"weights {Path(weights).name}", read_tensors(weights)
-        features: nn.Sequential = torchvision.models.get_model(builder, weights=None).features  # type: ignore[assignment]
+        with torch.device("meta"):
+            classifier: Any = torchvision.models.get_model(builder, weights=None)
         own = {name.removeprefix("features."): value for name, value in state.items() if name.startswith("features.")}
         try:
-            features.load_state_dict(own)
+            classifier.features.load_state_dict(own, assign=True)
         except RuntimeError:
             raise InputError(f"{weights} does not hold {title} under torchvision's names; give that file.") from None
-        return cls(f"{title}, {source}", features, taps, side, caffe)
+        return cls(f"{title}, {source}", classifier.features, taps, side, caffe)
 
     def train(self, mode: bool = True) -> PerceptualFeatures:
         """Stays in evaluation mode, whatever a module around it does."""

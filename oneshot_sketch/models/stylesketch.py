@@ -62,8 +62,10 @@ class StyleSketchGenerator(ModelMixin, ConfigMixin):
         super().__init__()
         if resolution not in _NAMES:
             raise ValueError(f"resolution is {resolution}; give one of {', '.join(map(str, _NAMES))}.")
-        if norm not in ("batch", "group") or rgb_range not in (1, 255):
-            raise ValueError(f"norm is {norm!r} and rgb_range {rgb_range}; give batch or group, and 1 or 255.")
+        if norm not in ("batch", "group"):
+            raise ValueError(f"norm is {norm!r}; give batch or group.")
+        if rgb_range not in (1, 255):
+            raise ValueError(f"rgb_range is {rgb_range}; give 1 or 255.")
         self.sides = [side for side in _NAMES if side <= resolution]
         channels = {side: min(channel_base // side, channel_max) for side in (4, *self.sides)}
         width = width or channels[4]
