@@ -16,11 +16,13 @@ from oneshot_sketch.weights import read_tensors
 # What torchvision's weights expect of RGB in [0, 1]; and Caffe's BGR in [0, 255], in the order R, G, B.
 TORCHVISION = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CAFFE = ((123.68, 116.78, 103.94), (1.0, 1.0, 1.0))
+CAFFE_GAIN = 255 * 0.226  # by which its input is larger, and so its maps; divided out, or the losses' weights would not suit
 # name → title, torchvision's builder, indices in `.features` that are read
 NETWORKS = {
     "vgg16": ("VGG-16", "vgg16", (3, 8, 15, 22)),  # relu1_2, relu2_2, relu3_3, relu4_3
     "squeezenet": ("SqueezeNet 1.1", "squeezenet1_1", (1, 4, 7, 10)),  # relu1, fire3, fire5, fire7
 }
+LEAST = 32  # pixels; below, nothing is left of SqueezeNet's last map
 
 
 class PerceptualFeatures(nn.Module):
@@ -32,13 +34,14 @@ class PerceptualFeatures(nn.Module):
         taps: index of the layers after which maps are taken.
         side: pictures are resized to a square of so many pixels first, as the paper's code does with 224; None leaves them.
         caffe: whether the weights read Caffe's input.
+        least: side of the smallest picture that its layers take.
     """
 
     def __init__(
-        self, name: str, features: nn.Sequential, taps: Sequence[int], side: int | None = 224, caffe: bool = False
+        self, name: str, features: nn.Sequential, taps: Sequence[int], side: int | None = 224, caffe: bool = False, least: int = 1
     ) -> None:
         super().__init__()
-        self.name, self.taps, self.side, self.caffe = name, tuple(taps), side, caffe
+        self.name, self.taps, self.side, self.caffe, self.least = name, tuple(taps), side, caffe, least
         self.features = features[: max(taps) + 1]
         for layer in self.features:
             if isinstance(layer, nn.ReLU):
@@ -76,14 +79,20 @@ class PerceptualFeatures(nn.Module):
             classifier.features.load_state_dict(own, assign=True)
         except RuntimeError:
             raise InputError(f"{weights} does not hold {title} under torchvision's names; give that file.") from None
-        return cls(f"{title}, {source}", classifier.features, taps, side, caffe)
+        return cls(f"{title}, {source}", classifier.features, taps, side, caffe, LEAST)
 
     def train(self, mode: bool = True) -> PerceptualFeatures:
         """Stays in evaluation mode, whatever a module around it does."""
         return super().train(False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """(B, 1 or 3, H, W) in [-1, 1] → one map a tap, fine to coarse, differentiable; grey counts for all three colours."""
+        """(B, 1 or 3, H, W) in [-1, 1] → one map a tap, fine to coarse, differentiable; grey counts for all three colours.
+
+        Raises:
+            InputError: pictures, or a `side`, too small for the network.
+        """
+        if (size := self.side or min(images.shape[-2:])) < self.least:
+            raise InputError(f"{self.name}, reads no {size} pixels; give a perceptual_side of at least {self.least}.")
         x = images.expand(-1, 3, -1, -1) / 2 + 0.5
         if self.caffe:
             x = x * 255
@@ -97,7 +106,7 @@ class PerceptualFeatures(nn.Module):
         for index, layer in enumerate(self.features):
             x = layer(x)
             if index in self.taps:
-                maps.append(x)
+                maps.append(x / CAFFE_GAIN if self.caffe else x)
         return maps
 
 

@@ -40,8 +40,15 @@ def test_a_file_of_weights_and_caffes_input(squeezenet: Path) -> None:
     assert network.name == "SqueezeNet 1.1, weights squeezenet.pth"
     image = torch.rand(1, 3, 40, 40) * 2 - 1
     blue_first = (image.flip(1) / 2 + 0.5) * 255 - torch.tensor([103.94, 116.78, 123.68]).view(3, 1, 1)
-    assert torch.allclose(network(image)[0], network.features[:2](blue_first), atol=1e-3)
+    assert torch.allclose(network(image)[0], network.features[:2](blue_first) / 57.63, atol=1e-4)
     assert not network.train().training
+
+
+def test_pictures_too_small_are_one_sentence(squeezenet: Path) -> None:
+    network = PerceptualFeatures.from_pretrained("squeezenet", squeezenet, side=None)
+    assert network(torch.zeros(1, 1, 32, 32))[-1].numel()
+    with pytest.raises(InputError, match="perceptual_side of at least 32"):
+        network(torch.zeros(1, 1, 16, 16))
 
 
 def test_unusable_weights_are_one_sentence(squeezenet: Path, tmp_path: Path) -> None:
