@@ -66,7 +66,8 @@ def test_a_system_draws_every_photo_in_its_size_and_the_same_again(
 
 
 def test_every_shipped_system_is_tested(tiny_backbone: Path, squeezenet: Path) -> None:
-    assert all(options(name, tiny_backbone, squeezenet) for name in known_systems())
+    elsewhere = {"stylesketch"}
+    assert all(options(name, tiny_backbone, squeezenet) for name in set(known_systems()) - elsewhere)
 
 
 def test_a_filter_is_the_filter(pair: PhotoSketchPair) -> None:
