@@ -229,7 +229,7 @@ def gather(pictures: Tensor, index: Tensor, patch: int) -> Tensor:
 def blend(patches: Tensor, step: int) -> Tensor:
     """Patches (rows, columns, p, p) laid `step` apart, overlaps averaged → (1, 1, H, W)."""
     rows, columns, patch = patches.shape[:3]
-    size = [(n - 1) * step + patch for n in (rows, columns)]
+    size = (rows - 1) * step + patch, (columns - 1) * step + patch
     flat = patches.reshape(1, rows * columns, patch * patch).mT
     count = F.fold(torch.ones_like(flat), size, patch, stride=step)
     return F.fold(flat, size, patch, stride=step) / count

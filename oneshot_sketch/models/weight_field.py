@@ -8,7 +8,6 @@ neighbours to the right and below. Grids are (H, W) nodes with K candidates, eve
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -132,23 +131,22 @@ def solve(field: WeightField, sweeps: int = 30, outer: int = 1, tolerance: float
     for round_ in range(outer if len(mu) > 1 else 1):
         if round_:
             mu = onto_simplex(-field.alpha / field.spread * field.unary_energy(w).movedim(0, -1)).movedim(-1, 0)
-        for w in _sweeps(field, w, mu, moves, sweeps):
+        q = field.quadratic(mu)
+        for _ in range(sweeps):
+            w = _sweep(field, q, w, moves)
             energies.append(field.energy(w, mu))
             if energies[-2] - energies[-1] <= tolerance * energies[-2]:
                 break
     return Solution(w, mu, tuple(energies))
 
 
-def _sweeps(field: WeightField, w: Tensor, mu: Tensor, moves: int, count: int) -> Iterator[Tensor]:
-    q = field.quadratic(mu)
+def _sweep(field: WeightField, q: Tensor, w: Tensor, moves: int) -> Tensor:
     rows, columns = (torch.arange(n, device=w.device) for n in w.shape[:2])
     white = (rows[:, None] + columns) % 2 == 0
-    colours = [(colour, q[colour]) for colour in (white, ~white)]
-    for _ in range(count):
-        for colour, q_colour in colours:
-            w = w.clone()
-            w[colour] = descend(q_colour, field.pull(w)[colour], w[colour], moves)
-        yield w
+    w = w.clone()
+    for colour in (white, ~white):
+        w[colour] = descend(q[colour], field.pull(w)[colour], w[colour], moves)
+    return w
 
 
 def descend(q: Tensor, c: Tensor, w: Tensor, moves: int) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
-from diffusers.utils import BaseOutput
+from diffusers.utils.outputs import BaseOutput
 from PIL import Image
 
 from oneshot_sketch.errors import InputError
@@ -59,22 +59,32 @@ class IDEPipeline(DiffusionPipeline):
         photos = [to_rgb(one) for one in ([image] if isinstance(image, ImageLike) else image)]
         if not photos:
             raise InputError("there is no photo to draw; give at least one.")
-        drawn = [self._draw(photo, coarse_only) for photo in self.progress_bar(photos)]
-        return IDEPipelineOutput(images=[fine for fine, _ in drawn], coarse=[coarse for _, coarse in drawn])
+        coarse = [self._coarse(photo) for photo in self.progress_bar(photos)]  # pyright: ignore[reportGeneralTypeIssues, reportCallIssue, reportArgumentType]
+        return IDEPipelineOutput(images=coarse if coarse_only or self.enhancer is None else self.mend(coarse), coarse=coarse)
 
-    def _draw(self, photo: Image.Image, coarse_only: bool) -> tuple[Image.Image, Image.Image]:
+    @torch.no_grad()
+    def mend(self, coarse: Sequence[Image.Image]) -> list[Image.Image]:
+        """Stage two alone, on sketches as stage one draws them.
+
+        Raises:
+            InputError: there is no second stage.
+        """
+        if self.enhancer is None:
+            raise InputError("this pipeline has no second stage; give it an MLANet, or ask for coarse sketches only.")
+        fine = []
+        for sketch in coarse:
+            size = tuple(round(side * self.config["coarse_scale"]) for side in sketch.size)
+            small = sketch if size == sketch.size else sketch.resize(size, Image.Resampling.LANCZOS)
+            drawn = self.enhancer((to_tensor(small) / 2 + 0.5).to(self.enhancer.device, self.enhancer.dtype))
+            fine += to_pil(drawn.float().mean(1, keepdim=True) * 2 - 1)
+        return fine
+
+    def _coarse(self, photo: Image.Image) -> Image.Image:
         width, height = self.field.size
         if abs(photo.width / photo.height * height / width - 1) > MAX_ASPECT_GAP:
             raise InputError(
                 f"the photo is {photo.width}×{photo.height} pixels, but the training photos are {width}×{height}; "
                 "crop it to their frame, eyes and mouth where theirs are."
             )
-        small = photo if photo.size == (width, height) else photo.resize((width, height), Image.Resampling.LANCZOS)
-        coarse = to_pil(self.field(to_tensor(small)))[0]
-        if coarse_only or self.enhancer is None:
-            return coarse, coarse
-        scale = self.config["coarse_scale"]
-        size = round(width * scale), round(height * scale)
-        start = coarse if size == coarse.size else coarse.resize(size, Image.Resampling.LANCZOS)
-        fine = self.enhancer((to_tensor(start) / 2 + 0.5).to(self.enhancer.device, self.enhancer.dtype))
-        return to_pil(fine.float().mean(1, keepdim=True) * 2 - 1)[0], coarse
+        framed = photo if photo.size == (width, height) else photo.resize((width, height), Image.Resampling.LANCZOS)
+        return to_pil(self.field(to_tensor(framed)))[0]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -38,7 +40,7 @@ def optimum_of_scipy(field: WeightField, shape: tuple[int, int, int]) -> float:
 def test_the_energy_never_rises_and_ends_at_scipys_optimum(seed: int) -> None:
     field = random_field(3, 3, 5, seed=seed)
     solution = solve(field, sweeps=200, tolerance=0)
-    assert all(after <= before + 1e-12 for before, after in zip(solution.energies, solution.energies[1:], strict=False))
+    assert all(after <= before + 1e-12 for before, after in pairwise(solution.energies))
     assert solution.energies[-1] < 0.99 * solution.energies[0]
     assert solution.energies[-1] == pytest.approx(optimum_of_scipy(field, (3, 3, 5)), rel=1e-4)
     assert solution.energies[-1] == pytest.approx(field.energy(solution.weights, solution.trust), rel=1e-12)
@@ -66,7 +68,7 @@ def test_weights_and_trust_stay_on_the_simplex() -> None:
     solution = solve(random_field(4, 5, 6, representations=3, spread=2.0), outer=5)
     assert on_simplex(solution.weights) and on_simplex(solution.trust.movedim(0, -1))
     energies = solution.energies
-    assert all(after <= before + 1e-12 for before, after in zip(energies, energies[1:], strict=False))
+    assert all(after <= before + 1e-12 for before, after in pairwise(energies))
     assert not torch.allclose(solution.trust, torch.full_like(solution.trust, 1 / 3), atol=1e-3)
 
 

@@ -85,7 +85,9 @@ class Ide:
 def _sides(pairs: Sequence[PhotoSketchPair]) -> tuple[list[Image.Image], list[Image.Image]]:
     """Photos and sketches in the first pair's size."""
     size = pairs[0].photo.size
-    photos, sketches = ([image.resize(size, Image.Resampling.LANCZOS) for image in side] for side in zip(*_both(pairs), strict=True))
+    photos, sketches = (
+        [image.resize(size, Image.Resampling.LANCZOS) for image in side] for side in zip(*_both(pairs), strict=True)
+    )
     return photos, sketches
 
 
