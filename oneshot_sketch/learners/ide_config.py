@@ -59,6 +59,11 @@ class IDELearnerConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for name, kind in hints.items():
+            value = getattr(self, name)
+            if kind in (int, float) and (not isinstance(value, int | float) or kind is int and value != int(value)):
+                raise InputError(f"{name} is {value!r}; it must be a {'whole ' if kind is int else ''}number.")
         for name in (
             *("coarse_scale", "channels", "num_fams", "reduction", "head_kernel", "discriminator_channels"),
             *("steps", "learning_rate", "batch", "crop", "save_every"),
@@ -71,7 +76,6 @@ class IDELearnerConfig:
         for name in ("flip", "vertical_flip", "transpose"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be between 0 and 1.")
-        hints = get_type_hints(type(self))
         for name, kind in hints.items():
             if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
                 raise InputError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(get_args(kind))}.")

@@ -195,12 +195,13 @@ class PatchField(ModelMixin, ConfigMixin):
 
     def _check(self, representations: Sequence[str]) -> None:
         c = self.config
-        for name in ("num_pairs", "patch", "step", "candidates", "sweeps", "outer"):
-            if c[name] < 1:
-                raise InputError(f"{name} is {c[name]}; it must be at least 1.")
-        for name in ("search", "own_radius", "alpha", "beta", "spread"):
-            if not 0 <= c[name] < float("inf"):
-                raise InputError(f"{name} is {c[name]}; it must be a number and not negative.")
+        for least, names in ((1, ("num_pairs", "patch", "step", "candidates", "sweeps", "outer")), (0, ("search", "own_radius"))):
+            for name in names:
+                if not isinstance(c[name], int) or c[name] < least:
+                    raise InputError(f"{name} is {c[name]!r}; it must be a whole number, {least} or more.")
+        for name in ("alpha", "beta", "spread"):
+            if not isinstance(c[name], int | float) or not 0 <= c[name] < float("inf"):
+                raise InputError(f"{name} is {c[name]!r}; it must be a number and not negative.")
         if not c["step"] < c["patch"] <= min(c["height"], c["width"]):
             sides = f"{c['width']}×{c['height']}"
             raise InputError(f"patch is {c['patch']}; it must be above step ({c['step']}) and fit into {sides} pixels.")

@@ -150,6 +150,7 @@ def test_it_is_saved_with_its_pairs(tmp_path: Path) -> None:
     ("settings", "sentence"),
     [
         ({"step": 6}, "above step"),
+        ({"search": "far"}, "search is 'far'"),
         ({"patch": 40}, "fit into 27×33"),
         ({"candidates": 50}, "a corner patch finds 48 candidates"),
         ({"one_per_photo": True}, "finds 3 candidates"),
