@@ -61,9 +61,9 @@ class IDELearnerConfig:
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
         for name, kind in hints.items():
-            value = getattr(self, name)
-            if kind in (int, float) and (not isinstance(value, int | float) or kind is int and value != int(value)):
-                raise InputError(f"{name} is {value!r}; it must be a {'whole ' if kind is int else ''}number.")
+            allowed = {int: int, float: int | float}.get(kind)
+            if allowed and not isinstance(getattr(self, name), allowed):
+                raise InputError(f"{name} is {getattr(self, name)!r}; it must be a {'whole ' if kind is int else ''}number.")
         for name in (
             *("coarse_scale", "channels", "num_fams", "reduction", "head_kernel", "discriminator_channels"),
             *("steps", "learning_rate", "batch", "crop", "save_every"),

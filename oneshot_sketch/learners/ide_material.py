@@ -60,7 +60,8 @@ def prepare(
     width, height = (round(side * config.coarse_scale) for side in field.size)
     if min(width, height) * 2 < config.crop:
         raise InputError(f"fine sketches are {2 * width}×{2 * height} pixels; lower crop ({config.crop}) to fit into them.")
-    key = _digest([field.photos, field.sketches], json.dumps(dict(field.config), sort_keys=True, default=str))
+    settings = {name: value for name, value in field.config.items() if not name.startswith("_")}  # not diffusers' own notes
+    key = _digest([field.photos, field.sketches], json.dumps(settings, sort_keys=True))
     coarse = []
     for i, pair in enumerate(tqdm(pairs, desc="coarse sketches", unit="photo", disable=not progress)):
         path = folder / f"{i:05}.png" if folder else None
