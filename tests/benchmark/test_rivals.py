@@ -35,6 +35,11 @@ def options(name: str, backbone: Path, squeezenet: Path) -> dict[str, object]:
     learning = {"backbone": str(backbone), "changes": LEARNING, "steps": 2}
     return {
         "filter": {"kind": "dodge", "tone": True},
+        "ide": {
+            "settings": {"search": 4, "candidates": 4},
+            "changes": {"steps": 2, "batch": 2, "crop": 32, "channels": 8, "num_fams": 1, "discriminator_channels": 4},
+            **{"network": "squeezenet", "weights": squeezenet},
+        },
         "gatys": {"network": "squeezenet", "weights": squeezenet, "iterations": 2, "size": 64},
         "instruction": learning,
         "most_net": {
@@ -44,13 +49,16 @@ def options(name: str, backbone: Path, squeezenet: Path) -> dict[str, object]:
             "network": "squeezenet",
             "weights": squeezenet,
         },
+        "patch-field": {"settings": {"search": 4, "candidates": 4}},
         "pix2pix": {"steps": 2, "width": 4, "size": 32},
         "sdedit": {**learning, "strength": 0.5},
         "text": {"prompts": ["ink", "chalk"], "backbone": str(backbone), "steps": 2},
     }[name]
 
 
-@pytest.mark.parametrize("name", ["filter", "gatys", "instruction", "most_net", "pix2pix", "sdedit", "text"])
+@pytest.mark.parametrize(
+    "name", ["filter", "gatys", "ide", "instruction", "most_net", "patch-field", "pix2pix", "sdedit", "text"]
+)
 def test_a_system_draws_every_photo_in_its_size_and_the_same_again(
     name: str, tiny_backbone: Path, squeezenet: Path, pair: PhotoSketchPair
 ) -> None:

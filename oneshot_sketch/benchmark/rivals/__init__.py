@@ -3,6 +3,7 @@
 from oneshot_sketch.benchmark.rivals import (  # noqa: F401
     filters,  # pyright: ignore[reportUnusedImport]
     gatys,  # pyright: ignore[reportUnusedImport]
+    ide,  # pyright: ignore[reportUnusedImport]
     instruction,  # pyright: ignore[reportUnusedImport]
     most_net,  # pyright: ignore[reportUnusedImport]
     pix2pix,  # pyright: ignore[reportUnusedImport]
