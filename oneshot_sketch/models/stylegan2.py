@@ -202,6 +202,8 @@ class _Block(nn.Module):
         maps: list[Tensor] = []
         if x is None:
             y = self.const.expand(len(ws), -1, -1, -1)
+            if y.device.type == "cpu":  # where convolutions of channels that lie together are quicker
+                y = y.contiguous(memory_format=torch.channels_last)
         else:
             y = self.conv0(x, ws[:, 0], self._noise(self.conv0, len(ws), mode, generator))
             maps.append(y)

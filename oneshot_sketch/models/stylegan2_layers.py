@@ -102,6 +102,8 @@ class StyledConv2d(nn.Module):
     convolution for the whole batch:
 
         y_o = d_o Σ_i K_oi * (s_i x_i),   s = A(w),   d_o = (Σ_i s_i² ‖K_oi‖² + 10⁻⁸)^(−½).
+
+    The √2 of `leaky` goes into d, noise and bias beforehand.
     """
 
     def __init__(self, inputs: int, outputs: int, w_dim: int, resolution: int, up: bool, clamp: float | None) -> None:
@@ -127,10 +129,11 @@ class StyledConv2d(nn.Module):
             x = blur(x, 1, gain=4.0)
         else:
             x = F.conv2d(x, (self.weight * gain).to(x), padding=1)
-        x = x * (demodulation / gain)[:, :, None, None].to(x)
+        x = x * (demodulation * (math.sqrt(2) / gain))[:, :, None, None].to(x)
         if noise is not None:
-            x = x + (noise * self.noise_strength).to(x)
-        return clamped(leaky(x + self.bias[:, None, None].to(x)), self.clamp)
+            x += (noise * self.noise_strength * math.sqrt(2)).to(x)
+        x += (self.bias * math.sqrt(2))[:, None, None].to(x)
+        return clamped(F.leaky_relu_(x, 0.2), self.clamp)
 
 
 class ToRGB(nn.Module):
