@@ -19,7 +19,8 @@ class StyleGAN2Discriminator(ModelMixin, ConfigMixin):
 
     Args:
         resolution, channel_base, channel_max, img_channels, conv_clamp: as of `StyleGAN2Generator`.
-        mbstd_group_size: pictures over which deviation is measured; the batch must be a multiple of it, or smaller than it.
+        mbstd_group_size: pictures over which deviation is measured; the batch must be a multiple of it, or smaller than it;
+            None is the whole batch.
     """
 
     @register_to_config
@@ -30,7 +31,7 @@ class StyleGAN2Discriminator(ModelMixin, ConfigMixin):
         channel_max: int = 512,
         img_channels: int = 3,
         conv_clamp: float | None = None,
-        mbstd_group_size: int = 4,
+        mbstd_group_size: int | None = 4,
     ) -> None:
         super().__init__()
         width = {2**octave: min(channel_base // 2**octave, channel_max) for octave in range(2, resolution.bit_length())}
@@ -49,7 +50,9 @@ class StyleGAN2Discriminator(ModelMixin, ConfigMixin):
         )
 
     @classmethod
-    def from_nvidia(cls, state_dict: Mapping[str, Tensor], conv_clamp: float | None = None, mbstd_group_size: int = 4) -> Self:
+    def from_nvidia(
+        cls, state_dict: Mapping[str, Tensor], conv_clamp: float | None = None, mbstd_group_size: int | None = 4
+    ) -> Self:
         """The discriminator of a state dict of `stylegan2-ada-pytorch` or of StyleGAN2 in `stylegan3`, in float32.
 
         Args:

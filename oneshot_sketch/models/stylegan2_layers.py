@@ -155,16 +155,16 @@ class MinibatchDeviation(nn.Module):
     """Append the standard deviation over groups of the batch as one more channel.
 
     Args:
-        group: pictures a group; the batch must be a multiple of it, or smaller than it.
+        group: pictures a group; the batch must be a multiple of it, or smaller than it. None is the whole batch.
     """
 
-    def __init__(self, group: int = 4) -> None:
+    def __init__(self, group: int | None = 4) -> None:
         super().__init__()
         self.group = group
 
     def forward(self, x: Tensor) -> Tensor:
         batch, _, height, width = x.shape
-        group = min(self.group, batch)
+        group = min(self.group or batch, batch)
         apart = x.reshape(group, batch // group, *x.shape[1:]).float()
         deviation = (apart.var(0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))
         extra = deviation.repeat(group).view(batch, 1, 1, 1).expand(-1, -1, height, width)
