@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from oneshot_sketch.images import open_image
+
 if TYPE_CHECKING:
     from face_scenes import Sources
 
@@ -22,7 +24,7 @@ FACELESS = (
 class Backgrounds:
     def __init__(self, sources: Sources, faceless: Path) -> None:
         self.sources = sources
-        self.faceless = [cv2.imread(str(faceless / name), cv2.IMREAD_COLOR)[..., ::-1] for name in FACELESS]
+        self.faceless = [np.asarray(open_image(faceless / name)) for name in FACELESS]
         self.kinds = (shapes, fractal, stripes, self.photograph, self.beside, self.smeared, self.shuffled, self.magnified)
         self.odds = (0.12, 0.10, 0.06, 0.16, 0.24, 0.14, 0.10, 0.08)
 

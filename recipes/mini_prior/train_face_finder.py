@@ -4,7 +4,8 @@
     python recipes/mini_prior/train_face_finder.py … --release oneshot_sketch/mini_prior/face_finder
 
 Every scene is a function of (seed, step), so a stopped run, started again with the same arguments, resumes from its last
-checkpoint to the same bytes on one thread; `--steps` may be changed until the learning rate falls. `--release` writes the finished network in half precision.
+checkpoint to the same bytes on one thread; `--steps` may be changed until the learning rate falls. `--release` writes the
+finished network in half precision.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--validation", type=int, default=400, help="held-out scenes to judge by")
     parser.add_argument("--every", type=int, default=250, help="steps between checkpoints")
     args = parser.parse_args()
     cv2.setNumThreads(1)
@@ -61,7 +63,7 @@ def main() -> None:
 
     scenes = Scenes(Sources.read(args.sources, held_out=False))
     unseen = Scenes(Sources.read(args.sources, held_out=True))
-    validation = [unseen.scene(np.random.default_rng((args.seed, 1 << 32, i))) for i in range(400)]
+    validation = [unseen.scene(np.random.default_rng((args.seed, 1 << 32, i))) for i in range(args.validation)]
     begun, running = time.monotonic(), {}
     for step in (bar := trange(first, args.steps, initial=first, total=args.steps, mininterval=5)):
         for group in optimiser.param_groups:
@@ -156,19 +158,18 @@ def save(path: Path, model: FaceFinderNetwork, optimiser: torch.optim.AdamW, ste
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for name, parameter in model.named_parameters():
         tensors |= {f"{key}.{name}": value for key, value in optimiser.state[parameter].items()}
+    run = json.dumps({"done": step, "asked": asked})
     with replacing(path) as part:
-        save_file(
-            {name: value.contiguous() for name, value in tensors.items()}, part, {"done": str(step), "asked": json.dumps(asked)}
-        )
+        save_file({name: value.contiguous() for name, value in tensors.items()}, part, {"run": run})
 
 
 def resume(path: Path, model: FaceFinderNetwork, optimiser: torch.optim.AdamW, asked: dict[str, float]) -> int:
     with safe_open(path, "pt") as file:
-        metadata = file.metadata()
-        before, done = json.loads(metadata["asked"]), int(metadata["done"])
+        run = json.loads(file.metadata()["run"])
+        before, done = run["asked"], run["done"]
         same_so_far = done <= (1 - FALLING) * min(before["steps"], asked["steps"])
         if before != asked and not (same_so_far and before | {"steps": asked["steps"]} == asked):
-            raise SystemExit(f"{path} was trained with {metadata['asked']}; give the same arguments, or another --output.")
+            raise SystemExit(f"{path} was trained with {before}; give the same arguments, or another --output.")
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     model.load_state_dict({name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")})
     for name, parameter in model.named_parameters():
