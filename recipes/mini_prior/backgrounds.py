@@ -25,8 +25,8 @@ class Backgrounds:
     def __init__(self, sources: Sources, faceless: Path) -> None:
         self.sources = sources
         self.faceless = [np.asarray(open_image(faceless / name)) for name in FACELESS]
-        self.kinds = (shapes, fractal, stripes, self.photograph, self.beside, self.smeared, self.shuffled, self.magnified)
-        self.odds = (0.12, 0.10, 0.06, 0.16, 0.24, 0.14, 0.10, 0.08)
+        self.kinds = (shapes, fractal, stripes, plain, self.photograph, self.beside, self.smeared, self.shuffled, self.magnified)
+        self.odds = (0.10, 0.08, 0.05, 0.13, 0.14, 0.21, 0.12, 0.09, 0.08)
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         """(128, 128, 3) uint8 RGB; a quarter of them as a drawing."""
@@ -121,6 +121,13 @@ def shapes(rng: np.random.Generator) -> np.ndarray:
             end = rng.integers(0, SIDE, 2).tolist()
             cv2.line(canvas, (x, y), (end[0], end[1]), colour, int(rng.integers(1, 5)), cv2.LINE_AA)
     return canvas
+
+
+def plain(rng: np.random.Generator) -> np.ndarray:
+    """The wall of a studio, often white."""
+    colour = rng.uniform(200, 255) if rng.random() < 0.4 else rng.uniform(0, 255, 3)
+    slope = np.linspace(-1, 1, SIDE, dtype=np.float32)[:, None, None] * rng.normal(0, 12)
+    return np.clip(np.broadcast_to(slope + colour, (SIDE, SIDE, 3)), 0, 255).astype(np.uint8)
 
 
 def stripes(rng: np.random.Generator) -> np.ndarray:

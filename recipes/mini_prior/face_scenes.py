@@ -80,9 +80,9 @@ class Scenes:
 
     def scene(self, rng: np.random.Generator) -> Scene:
         kind = rng.random()
-        if kind < 0.22:
+        if kind < 0.20:
             canvas, faces = self.backgrounds.draw(rng), []
-        elif kind < 0.62:
+        elif kind < 0.68:
             canvas, faces = self.portrait(rng)
         else:
             canvas, faces = self.company(rng)
@@ -212,8 +212,11 @@ def photographed(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
     if rng.random() < 0.6:
         picture = np.clip(picture, 0, 1) ** np.float32(np.exp(rng.normal(0, 0.35)))
         picture = (picture - 0.5) * rng.uniform(0.6, 1.3) + 0.5 + rng.uniform(-0.15, 0.15)
-    if rng.random() < 0.12:
+    exposure = rng.random()
+    if exposure < 0.12:
         picture = picture * rng.uniform(0.15, 0.5)
+    elif exposure < 0.27:
+        picture = picture * rng.uniform(1.1, 1.6)
     if rng.random() < 0.35:
         picture = picture + rng.standard_normal(picture.shape, np.float32) * rng.uniform(0.005, 0.06)
     canvas = (np.clip(picture, 0, 1) * 255).astype(np.uint8)

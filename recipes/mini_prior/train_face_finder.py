@@ -32,8 +32,8 @@ CELLS = 32
 WARM_UP, FALLING = 150, 0.4  # steps; share of all steps
 SPREAD, FLOOR = 0.22, 2.8  # of the heat around a centre: in reaches, and at least in pixels
 TRUSTED = 0.4  # cells with at least this heat learn the points
-LEGIBLE = 9.0  # pixels of reach under which nobody can tell a drawing
-WEIGHTS = {"heat": 1.0, "points": 4.0, "reach": 0.5, "drawn": 0.5}
+LEGIBLE = 12.0  # pixels of reach under which nobody can tell a drawing
+WEIGHTS = {"heat": 1.0, "points": 4.0, "reach": 0.5, "drawn": 1.0}
 
 
 def main() -> None:
@@ -42,8 +42,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--release", type=Path, help="folder for the finished network in half precision")
     parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--batch", type=int, default=48)
-    parser.add_argument("--learning-rate", type=float, default=3e-3)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--validation", type=int, default=400, help="held-out scenes to judge by")
     parser.add_argument("--every", type=int, default=250, help="steps between checkpoints")
