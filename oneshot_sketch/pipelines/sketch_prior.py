@@ -121,7 +121,7 @@ def open_prior(prior: Prior | str | Path, device: torch.device) -> Prior:
         InputError: there is none, it is damaged, or the object is no prior.
     """
     if isinstance(prior, str | Path):
-        from oneshot_sketch.sketch_prior import SketchPrior  # pyright: ignore[reportMissingImports]
+        from oneshot_sketch.sketch_prior import SketchPrior
 
         return SketchPrior.from_pretrained(prior, device=device)
     if not (hasattr(prior, "sketch") and hasattr(prior, "fingerprint")):
