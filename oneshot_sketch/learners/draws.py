@@ -50,4 +50,5 @@ def fixed_grid(config: InstructionLearnerConfig, num_timesteps: int, shape: tupl
 
 
 def generator(seed: int, stream: int) -> torch.Generator:
+    """On the CPU, the same for the same two numbers."""
     return torch.Generator().manual_seed((seed * 1_000_003 + stream) % 2**63)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Self
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
-from diffusers.utils import BaseOutput
+from diffusers.utils.outputs import BaseOutput
 from torch import Tensor, nn
 
+from oneshot_sketch.models.stylegan2_checkpoints import filled, nvidia_generator, rosinality_generator
 from oneshot_sketch.models.stylegan2_layers import Linear, StyledConv2d, ToRGB, upsample
 
 NoiseMode = Literal["const", "random", "none"]
@@ -45,6 +47,7 @@ class StyleGAN2Generator(ModelMixin, ConfigMixin):
         channel_base: a map of side r has min(channel_base / r, channel_max) channels.
         channel_max: see there.
         img_channels: of the picture.
+        conv_clamp: convolutions give at most ± this; None is any number.
     """
 
     @register_to_config
@@ -57,6 +60,7 @@ class StyleGAN2Generator(ModelMixin, ConfigMixin):
         channel_base: int = 32768,
         channel_max: int = 512,
         img_channels: int = 3,
+        conv_clamp: float | None = None,
     ) -> None:
         super().__init__()
         if resolution < 8 or resolution & (resolution - 1):
@@ -67,7 +71,41 @@ class StyleGAN2Generator(ModelMixin, ConfigMixin):
         self.synthesis = nn.ModuleDict()
         for side in self.resolutions:
             inputs, outputs = self.channels(side // 2), self.channels(side)
-            self.synthesis[f"b{side}"] = _Block(inputs if side > 4 else None, outputs, w_dim, side, img_channels)
+            self.synthesis[f"b{side}"] = _Block(inputs if side > 4 else None, outputs, w_dim, side, img_channels, conv_clamp)
+
+    @classmethod
+    def from_nvidia(cls, state_dict: Mapping[str, Tensor], conv_clamp: float | None = None) -> Self:
+        """The generator of a state dict of `stylegan2-ada-pytorch` or of StyleGAN2 in `stylegan3`, in float32.
+
+        Its size follows from the shapes. For a `.pkl` see `stylegan2_pickle`.
+
+        Args:
+            state_dict: of `G_ema`; copied.
+            conv_clamp: not in a state dict; NVIDIA's training sets 256, which only networks in float16 come near.
+
+        Raises:
+            InputError: the state dict is of another network: one with class labels, of StyleGAN3, of another architecture,
+                or not whole.
+        """
+        config, weights = nvidia_generator(state_dict)
+        return filled(cls, config | {"conv_clamp": conv_clamp}, weights)
+
+    @classmethod
+    def from_rosinality(cls, checkpoint: Mapping[str, Any]) -> Self:
+        """The generator of a checkpoint of rosinality's `stylegan2-pytorch`, or of pSp, e4e and their kin, in float32.
+
+        Args:
+            checkpoint: a state dict, or what holds one as `g_ema` or (pSp: its `decoder`) as `state_dict`; copied. Without a
+                `latent_avg` beside it, `w_avg` is estimated from 10,000 draws.
+
+        Raises:
+            InputError: the state dict is of another network, or not whole.
+        """
+        config, weights, average_known = rosinality_generator(checkpoint)
+        generator = filled(cls, config, weights)
+        if not average_known:
+            generator.estimate_w_avg()
+        return generator
 
     def channels(self, side: int) -> int:
         """Channels of the maps of that side."""
@@ -104,6 +142,7 @@ class StyleGAN2Generator(ModelMixin, ConfigMixin):
         """
         if ws.shape[1:] != (self.num_ws, self.config["w_dim"]):
             raise ValueError(f"ws is {tuple(ws.shape)}; give (B, {self.num_ws}, {self.config['w_dim']}).")
+        ws = ws.to(self.dtype)
         x, image, features, first = None, None, [], 0
         for side in self.resolutions:
             block: _Block = self.synthesis[f"b{side}"]  # type: ignore[assignment]
@@ -147,29 +186,31 @@ class _Mapping(nn.Sequential):
 class _Block(nn.Module):
     """One resolution: the constant and one convolution at 4×4, else two, the first of which doubles the side."""
 
-    def __init__(self, inputs: int | None, outputs: int, w_dim: int, side: int, img_channels: int) -> None:
+    def __init__(self, inputs: int | None, outputs: int, w_dim: int, side: int, img_channels: int, clamp: float | None) -> None:
         super().__init__()
         self.side = side
         if inputs is None:
             self.const = nn.Parameter(torch.randn(outputs, side, side))
         else:
-            self.conv0 = StyledConv2d(inputs, outputs, w_dim, side, up=True)
-        self.conv1 = StyledConv2d(outputs, outputs, w_dim, side, up=False)
-        self.torgb = ToRGB(outputs, img_channels, w_dim)
+            self.conv0 = StyledConv2d(inputs, outputs, w_dim, side, True, clamp)
+        self.conv1 = StyledConv2d(outputs, outputs, w_dim, side, False, clamp)
+        self.torgb = ToRGB(outputs, img_channels, w_dim, clamp)
 
     def forward(
         self, x: Tensor | None, image: Tensor | None, ws: Tensor, mode: NoiseMode, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
         maps: list[Tensor] = []
         if x is None:
-            x = self.const.expand(len(ws), -1, -1, -1)
+            y = self.const.expand(len(ws), -1, -1, -1)
+            if y.device.type == "cpu":  # where convolutions of channels that lie together are quicker
+                y = y.contiguous(memory_format=torch.channels_last)
         else:
-            x = self.conv0(x, ws[:, 0], self._noise(self.conv0, len(ws), mode, generator))
-            maps.append(x)
-        x = self.conv1(x, ws[:, len(maps)], self._noise(self.conv1, len(ws), mode, generator))
-        maps.append(x)
-        colour = self.torgb(x, ws[:, len(maps)])
-        return x, colour if image is None else upsample(image) + colour, maps
+            y = self.conv0(x, ws[:, 0], self._noise(self.conv0, len(ws), mode, generator))
+            maps.append(y)
+        y = self.conv1(y, ws[:, len(maps)], self._noise(self.conv1, len(ws), mode, generator))
+        maps.append(y)
+        colour = self.torgb(y, ws[:, len(maps)])
+        return y, colour if image is None else upsample(image) + colour, maps
 
     def _noise(self, layer: StyledConv2d, batch: int, mode: NoiseMode, generator: torch.Generator | None) -> Tensor | None:
         if mode == "none":

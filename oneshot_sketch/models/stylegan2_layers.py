@@ -20,6 +20,11 @@ def leaky(x: Tensor) -> Tensor:
     return F.leaky_relu(x, 0.2) * math.sqrt(2)
 
 
+def clamped(x: Tensor, limit: float | None) -> Tensor:
+    """x in ± limit."""
+    return x if limit is None else x.clamp(-limit, limit)
+
+
 def blur(x: Tensor, padding: int, stride: int = 1, gain: float = 1.0) -> Tensor:
     """Low-pass every channel of (B, C, H, W) with the outer product of [1, 3, 3, 1] / 8, times `gain`; zeros outside."""
     channels = x.shape[1]
@@ -64,13 +69,20 @@ class Conv2d(nn.Module):
     """Equalised convolution; after a low-pass and with stride 2 where `down`."""
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, bias: bool = True, activate: bool = True, down: bool = False
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        bias: bool = True,
+        activate: bool = True,
+        down: bool = False,
+        clamp: float | None = None,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
         self.weight_gain = 1 / math.sqrt(inputs * kernel**2)
-        self.activate, self.down = activate, down
+        self.activate, self.down, self.clamp = activate, down, clamp
 
     def forward(self, x: Tensor) -> Tensor:
         padding, weight = self.weight.shape[-1] // 2, self.weight * self.weight_gain
@@ -80,7 +92,7 @@ class Conv2d(nn.Module):
             x = F.conv2d(blur(x, 1, stride=2), weight, self.bias)
         else:
             x = F.conv2d(blur(x, 2), weight, self.bias, stride=2)
-        return leaky(x) if self.activate else x
+        return clamped(leaky(x) if self.activate else x, self.clamp)
 
 
 class StyledConv2d(nn.Module):
@@ -90,9 +102,11 @@ class StyledConv2d(nn.Module):
     convolution for the whole batch:
 
         y_o = d_o Σ_i K_oi * (s_i x_i),   s = A(w),   d_o = (Σ_i s_i² ‖K_oi‖² + 10⁻⁸)^(−½).
+
+    The √2 of `leaky` goes into d, noise and bias beforehand.
     """
 
-    def __init__(self, inputs: int, outputs: int, w_dim: int, resolution: int, up: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, w_dim: int, resolution: int, up: bool, clamp: float | None) -> None:
         super().__init__()
         self.affine = Linear(w_dim, inputs, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
@@ -100,7 +114,7 @@ class StyledConv2d(nn.Module):
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.register_buffer("noise_const", torch.randn(resolution, resolution))
         self.noise_const: Tensor
-        self.up = up
+        self.up, self.clamp = up, clamp
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         """x (B, inputs, h, w), w (B, w_dim), noise broadcastable to (B, 1, H, W) or None → (B, outputs, H, W)."""
@@ -115,40 +129,42 @@ class StyledConv2d(nn.Module):
             x = blur(x, 1, gain=4.0)
         else:
             x = F.conv2d(x, (self.weight * gain).to(x), padding=1)
-        x = x * (demodulation / gain)[:, :, None, None].to(x)
+        x = x * (demodulation * (math.sqrt(2) / gain))[:, :, None, None].to(x)
         if noise is not None:
-            x = x + (noise * self.noise_strength).to(x)
-        return leaky(x + self.bias[:, None, None].to(x))
+            x += (noise * self.noise_strength * math.sqrt(2)).to(x)
+        x += (self.bias * math.sqrt(2))[:, None, None].to(x)
+        return clamped(F.leaky_relu_(x, 0.2), self.clamp)
 
 
 class ToRGB(nn.Module):
     """1×1 convolution steered by w, not demodulated."""
 
-    def __init__(self, inputs: int, outputs: int, w_dim: int) -> None:
+    def __init__(self, inputs: int, outputs: int, w_dim: int, clamp: float | None) -> None:
         super().__init__()
         self.affine = Linear(w_dim, inputs, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 1, 1))
         self.bias = nn.Parameter(torch.zeros(outputs))
+        self.clamp = clamp
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         style = self.affine(w) / math.sqrt(self.weight.shape[1])
-        return F.conv2d(x * style[:, :, None, None].to(x), self.weight.to(x), self.bias.to(x))
+        return clamped(F.conv2d(x * style[:, :, None, None].to(x), self.weight.to(x), self.bias.to(x)), self.clamp)
 
 
 class MinibatchDeviation(nn.Module):
     """Append the standard deviation over groups of the batch as one more channel.
 
     Args:
-        group: pictures a group; the batch must be a multiple of it, or smaller than it.
+        group: pictures a group; the batch must be a multiple of it, or smaller than it. None is the whole batch.
     """
 
-    def __init__(self, group: int = 4) -> None:
+    def __init__(self, group: int | None = 4) -> None:
         super().__init__()
         self.group = group
 
     def forward(self, x: Tensor) -> Tensor:
         batch, _, height, width = x.shape
-        group = min(self.group, batch)
+        group = min(self.group or batch, batch)
         apart = x.reshape(group, batch // group, *x.shape[1:]).float()
         deviation = (apart.var(0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))
         extra = deviation.repeat(group).view(batch, 1, 1, 1).expand(-1, -1, height, width)
