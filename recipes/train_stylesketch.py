@@ -35,7 +35,10 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", help="default CUDA where there is one")
     settings = parser.add_argument_group("settings of StyleSketchLearnerConfig, as documented there")
     for setting in fields(StyleSketchLearnerConfig):
-        settings.add_argument(f"--{setting.name}", type=_kind(setting.default), default=argparse.SUPPRESS)
+        if isinstance(setting.default, bool):
+            settings.add_argument(f"--{setting.name}", action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS)
+        else:
+            settings.add_argument(f"--{setting.name}", type=_reader(setting.default), default=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 
 
@@ -70,12 +73,10 @@ def run(args: argparse.Namespace) -> None:
         print(f"Inversion error {sum(learned.record.inversion_errors) / len(pairs):.4f}, at worst {worst:.4f}")
 
 
-def _kind(default: Any) -> Any:
-    """From a word of the command line to a setting; "none" is None."""
-    if isinstance(default, bool):
-        return lambda word: {"true": True, "false": False}[word.lower()]
-    kind = type(default) if default is not None else _number_or_word
-    return lambda word: None if word.lower() == "none" else kind(word)
+def _reader(default: Any) -> Any:
+    """From a word of the command line to a setting like its default; "none" is None."""
+    kind = _number_or_word if default is None else type(default)
+    return lambda word: None if word == "none" else kind(word)
 
 
 def _number_or_word(word: str) -> int | str:
@@ -119,4 +120,7 @@ if __name__ == "__main__":
         run(parse_args())
     except InputError as error:
         print(f"train_stylesketch: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("train_stylesketch: stopped; run the same command again to go on from the last checkpoint.", file=sys.stderr)
         sys.exit(2)

@@ -295,6 +295,6 @@ def test_sixteen_real_pairs_are_learned_by_heart_in_both_stages(tmp_path: Path) 
 
 
 SIXTEEN = StyleSketchLearnerConfig(
-    steps=1200, stage_one=0.75, learning_rate=3e-3, clip_weight=0, discriminator_width=8, perceptual="squeezenet",
+    steps=400, stage_one=0.75, learning_rate=3e-3, clip_weight=0, discriminator_width=8, perceptual="squeezenet",
     perceptual_weights=str(SQUEEZENET), perceptual_caffe=True, perceptual_side=64, judge_every=100,
 )  # fmt: skip

@@ -136,6 +136,14 @@ def test_saved_and_loaded_it_draws_the_same(pipe: StyleSketchPipeline, ws: Tenso
     assert torch.equal(pictures(loaded, latents=ws), pictures(pipe, latents=ws))
 
 
+def test_in_half_the_precision_it_draws_nearly_the_same(pipe: StyleSketchPipeline, ws: Tensor, tmp_path: Path) -> None:
+    pipe.save_pretrained(tmp_path)
+    half = StyleSketchPipeline.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    assert half.sketch_generator.dtype == torch.bfloat16
+    apart = (pictures(half, latents=ws) - pictures(pipe, latents=ws)).abs()
+    assert 0 < apart.mean() < 0.03
+
+
 def test_two_that_do_not_belong_together_are_refused(pipe: StyleSketchPipeline) -> None:
     with pytest.raises(InputError, match="another StyleGAN"):
         StyleSketchPipeline(tiny_stylegan(seed=1), pipe.sketch_generator)
