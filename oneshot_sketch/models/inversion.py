@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +39,7 @@ class InversionConfig:
         warm_up, ramp_down: shares of the steps in which the rate rises from 0 (linear) and falls to 0 (cosine).
         perceptual_weight, l2_weight: a and b; distances are means over pixels and channels.
         mean_weight: λ; the distance is a mean over the numbers of w.
+        held_to: what the last term measures from: the generator's "mean" w, or the "start", an encoder's guess.
         compared_at: largest side at which pictures are compared; larger ones are averaged down.
         patience: a picture whose loss has not fallen by `improvement` of itself for so many steps is done.
         improvement: see there.
@@ -55,6 +57,7 @@ class InversionConfig:
     perceptual_weight: float = 1.0
     l2_weight: float = 1.0
     mean_weight: float = 0.1
+    held_to: Literal["mean", "start"] = "mean"
     compared_at: int = 256
     patience: int = 25
     improvement: float = 0.002
@@ -70,6 +73,8 @@ class InversionConfig:
                 raise InputError(f"the inversion's {name} is {getattr(self, name)}; it must be at least 1.")
         if not 0 < self.lr < math.inf:
             raise InputError(f"the inversion's lr is {self.lr}; it must be finite and above 0.")
+        if self.held_to not in ("mean", "start"):
+            raise InputError(f"the inversion's held_to is {self.held_to!r}; choose mean or start.")
         if self.warm_up + self.ramp_down > 1:
             raise InputError("the inversion's warm_up and ramp_down are shares of its steps; together they may be 1 at most.")
 
@@ -201,7 +206,7 @@ def _optimise(
 
     A picture that is done goes on being computed beside the others, since kernels round as the shape of the batch has it.
     """
-    mean = generator.w_avg.float()
+    anchor = ws.detach().clone() if config.held_to == "start" else generator.w_avg.float()
     small = _averaged(targets, config.compared_at)
     ws = ws.detach().clone().requires_grad_(True)
     adam = torch.optim.Adam([ws], config.lr)
@@ -217,7 +222,7 @@ def _optimise(
                 raise ValueError(f"perceptual gives {tuple(distance.shape)} for {len(ws)} pictures; it must give one each.")
             loss = config.perceptual_weight * distance
             loss = loss + config.l2_weight * (image - small).square().mean((1, 2, 3))
-            loss = loss + config.mean_weight * (ws - mean).square().mean((1, 2))
+            loss = loss + config.mean_weight * (ws - anchor).square().mean((1, 2))
             slope = torch.autograd.grad(loss.sum(), ws)[0] if step < config.steps else None
         loss = loss.detach()
         better = running & (loss < lowest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -111,6 +112,16 @@ def test_an_encoder_says_where_to_start(generator: StyleGAN2Generator, pictures:
         invert(generator, pictures, Elsewhere(ws[:, :3]))
 
 
+def test_ws_can_be_held_to_where_they_start(generator: StyleGAN2Generator, pictures: Tensor) -> None:
+    ws = generator.map(torch.ones(1, 16)).detach()
+    distances = {}
+    for held_to in ("mean", "start"):
+        config = InversionConfig(steps=12, mean_weight=100, held_to=held_to)  # type: ignore[arg-type]
+        found = invert(generator, pictures[:1], Elsewhere(ws), config=config).ws
+        distances[held_to] = [(found - anchor).square().mean().item() for anchor in (generator.w_avg, ws)]
+    assert distances["mean"][0] < distances["start"][0] and distances["mean"][1] > distances["start"][1]
+
+
 def test_a_perceptual_term_steers_and_must_be_one_number_a_picture(generator: StyleGAN2Generator, pictures: Tensor) -> None:
     def dark(image: Tensor, _: Tensor) -> Tensor:
         return 100 * (image + 1).square().mean((1, 2, 3))
@@ -200,12 +211,13 @@ def test_progress_is_shown_when_asked(
         ({"mean_weight": math.nan}, "mean_weight is nan"),
         ({"patience": 0}, "patience is 0"),
         ({"batch_size": 0}, "batch_size is 0"),
+        ({"held_to": "w"}, "choose mean or start"),
         ({"warm_up": 0.6, "ramp_down": 0.6}, "together they may be 1"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(wrong: dict[str, float], message: str) -> None:
+def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        InversionConfig(**wrong)  # type: ignore[arg-type]
+        InversionConfig(**wrong)
 
 
 def test_pictures_that_cannot_be_inverted(generator: StyleGAN2Generator) -> None:
