@@ -88,7 +88,7 @@ class IDELearner:
         config, pairs = self.config, [pairs] if isinstance(pairs, PhotoSketchPair) else list(pairs)
         if checkpoint is None and folder is not None:
             checkpoint = LatestState(Path(folder) / "state", config.save_every)
-        field = fit_field(pairs, config).to(self.device)
+        field = fit_field(pairs, config).to(self.device)  # pyright: ignore[reportArgumentType]
         material = prepare(pairs, field, config, Path(folder) / "coarse" if folder else None, progress)
         run = _Run(config, self._identity(material), self.device)
         if checkpoint is not None:
