@@ -206,10 +206,11 @@ def test_codes_of_another_shape_are_refused(generator: StyleGAN2Generator) -> No
         StyleGAN2Generator(48)
 
 
-@pytest.mark.slow
-def test_compiled_whole(generator: StyleGAN2Generator) -> None:
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_compiled_whole(generator: StyleGAN2Generator, backend: str) -> None:
+    """Traced without a break; only inductor makes code of its own, for which it needs a C++ compiler and a minute."""
     ws = generator.map(some_z())
-    compiled = torch.compile(generator.synthesize, fullgraph=True)(ws)
+    compiled = torch.compile(generator.synthesize, fullgraph=True, backend=backend)(ws)
     eager = generator.synthesize(ws)
     torch.testing.assert_close(compiled.image, eager.image, atol=1e-4, rtol=1e-4)
     for a, b in zip(compiled.features, eager.features, strict=True):
