@@ -239,7 +239,7 @@ class StyleSketchLearner:
         rates = config.learning_rate, config.discriminator_learning_rate
         networks: tuple[nn.Module, ...] = (generator, judges)
         for network in networks:
-            network.train().to(self.device)
+            network.train().to(self.device)  # pyright: ignore[reportArgumentType]
         return StyleSketchRun(generator, judges, rates, augmentation, identity)
 
     # ── a step ──

@@ -123,7 +123,7 @@ def open_prior(prior: Prior | str | Path, device: torch.device) -> Prior:
     if isinstance(prior, str | Path):
         from oneshot_sketch.sketch_prior import SketchPrior
 
-        return SketchPrior.from_pretrained(prior, device=device)
+        return SketchPrior.from_pretrained(prior, device=device)  # pyright: ignore[reportReturnType]
     if not (hasattr(prior, "sketch") and hasattr(prior, "fingerprint")):
         raise InputError(f'{prior!r} is no sketch prior; give "mini", a folder or a SketchPrior.')
     return prior
