@@ -62,8 +62,7 @@ def run(args: argparse.Namespace) -> None:
     latents = _latents(args.latents, args.first)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     stylegan = _loaded(StyleGAN2Generator, args.stylegan).to(device)
-    invert = None if latents is not None else _inversion(args.encoder, device)
-    learner = StyleSketchLearner(stylegan, config, invert=invert)
+    learner = StyleSketchLearner(stylegan, config, invert=_inversion(args.encoder, device))
     learned = learner.learn(pairs, latents, checkpoint=args.output.with_name(f"{args.output.name}.state"))
     learned.save_pretrained(args.output)
     l1 = learned.record.curve["l1"]

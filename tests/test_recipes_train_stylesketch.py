@@ -64,7 +64,6 @@ def test_none_and_switches_are_read(command: list[str]) -> None:
 def test_photos_are_inverted_where_latents_are_not_known(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("oneshot_sketch.models.inversion")
     at = command.index("--latents")
     recipe.run(recipe.parse_args(command[:at] + command[at + 2 :]))
     errors = json.loads((tmp_path / "out" / "record.json").read_text())["inversion_errors"]

@@ -32,9 +32,10 @@ from oneshot_sketch.losses import (
 )
 from oneshot_sketch.models.clip import ClipTowers, load_clip
 from oneshot_sketch.models.discriminators import PatchDiscriminator
+from oneshot_sketch.models.inversion import Invert, invert
 from oneshot_sketch.models.perceptual_features import PerceptualFeatures
 from oneshot_sketch.models.stylegan2 import StyleGAN2Generator
-from oneshot_sketch.models.stylesketch import Invert, StyleSketchGenerator, stylegan_fingerprint
+from oneshot_sketch.models.stylesketch import StyleSketchGenerator, stylegan_fingerprint
 from oneshot_sketch.pair import PhotoSketchPair
 
 
@@ -97,7 +98,7 @@ class StyleSketchLearner:
         config: see `StyleSketchLearnerConfig`.
         perceptual, clip: if already loaded, instead of those the config names.
         regions: finds hair, face and parts in the StyleGAN's pictures.
-        invert: finds photos' latents, needed where none are given.
+        invert: finds photos' latents where none are given.
     """
 
     def __init__(
@@ -108,7 +109,7 @@ class StyleSketchLearner:
         perceptual: PerceptualFeatures | None = None,
         clip: ClipTowers | None = None,
         regions: RegionFinder | None = None,
-        invert: Invert | None = None,
+        invert: Invert = invert,
     ) -> None:
         self.stylegan = stylegan.eval().requires_grad_(False)
         self.config = config = config or StyleSketchLearnerConfig()
@@ -141,7 +142,7 @@ class StyleSketchLearner:
             callback: called after every step.
 
         Raises:
-            InputError: no pair, latents that do not fit or cannot be found, or a checkpoint of another run.
+            InputError: no pair, latents that do not fit, or a checkpoint of another run.
         """
         config = self.config
         pairs = [pairs] if isinstance(pairs, PhotoSketchPair) else list(pairs)
@@ -193,8 +194,6 @@ class StyleSketchLearner:
         shape = (len(pairs), self.stylegan.num_ws, self.stylegan.config["w_dim"])
         errors: tuple[float, ...] = ()
         if latents is None:
-            if self.invert is None:
-                raise InputError("the photos' latents are not known; give latents=, or a learner that can invert=.")
             photos = to_tensor([square(pair.photo, self.stylegan.config["resolution"]) for pair in pairs])
             inversion = self.invert(self.stylegan, photos.to(self.device))
             latents, errors = inversion.ws, tuple(inversion.error.tolist())
@@ -237,7 +236,7 @@ class StyleSketchLearner:
         }
         augmentation = AdaptiveProbability(config.augment_target, config.augment_limit, config.augment_ramp)
         rates = config.learning_rate, config.discriminator_learning_rate
-        networks: tuple[nn.Module, ...] = (generator, judges)
+        networks: list[nn.Module] = [generator, judges]
         for network in networks:
             network.train().to(self.device)  # pyright: ignore[reportArgumentType]
         return StyleSketchRun(generator, judges, rates, augmentation, identity)

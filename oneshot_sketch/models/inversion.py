@@ -106,6 +106,10 @@ class Inversion:
     steps: Tensor
 
 
+Invert = Callable[[StyleGAN2Generator, Tensor], Inversion]
+"""`invert`, or it with an encoder and settings bound: a generator and aligned pictures (B, 3, side, side) in [-1, 1]."""
+
+
 @torch.inference_mode(False)
 def invert(
     generator: StyleGAN2Generator,

@@ -7,8 +7,8 @@ was drawn so far controls, and joined to it; attention over channels and pixels 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, Protocol, cast
+from collections.abc import Mapping, Sequence
+from typing import Literal, cast
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -155,24 +155,6 @@ class StyleSketchGenerator(ModelMixin, ConfigMixin):
             return (image + 1) / 2
         levels = (image * 127.5 + 127.5).clamp(0, 255)
         return levels + (levels.floor() - levels).detach()  # gradients pass the rounding
-
-
-class Inversion(Protocol):
-    """What is known of photos found again in a StyleGAN's W+."""
-
-    @property
-    def ws(self) -> Tensor:
-        """(B, num_ws, w_dim) float32."""
-        ...
-
-    @property
-    def error(self) -> Tensor:
-        """(B,) float32: how far each photo is from what the StyleGAN makes of its ws."""
-        ...
-
-
-Invert = Callable[[StyleGAN2Generator, Tensor], Inversion]
-"""A StyleGAN and aligned photos (B, 3, H, W) in [-1, 1] of its resolution → their `Inversion`."""
 
 
 def stylegan_fingerprint(generator: StyleGAN2Generator) -> str:

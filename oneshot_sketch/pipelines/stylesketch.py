@@ -19,9 +19,10 @@ from tqdm import tqdm
 
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.images import ImageLike, grey, square, to_pil, to_rgb, to_tensor
+from oneshot_sketch.models.inversion import Invert, invert
 from oneshot_sketch.models.latent_directions import moved
 from oneshot_sketch.models.stylegan2 import StyleGAN2Generator
-from oneshot_sketch.models.stylesketch import Invert, StyleSketchGenerator, stylegan_fingerprint
+from oneshot_sketch.models.stylesketch import StyleSketchGenerator, stylegan_fingerprint
 
 OutputType = Literal["pil", "np", "pt"]
 
@@ -92,7 +93,7 @@ class StyleSketchPipeline(DiffusionPipeline):
         image: ImageLike | Sequence[ImageLike] | None = None,
         *,
         latents: Tensor | None = None,
-        invert: Invert | None = None,
+        invert: Invert = invert,
         edit: Tensor | None = None,
         edit_scale: float | Sequence[float] = 1.0,
         output_type: OutputType = "pil",
@@ -103,7 +104,7 @@ class StyleSketchPipeline(DiffusionPipeline):
         Args:
             image: one photo or several, in the StyleGAN's crop; the largest centred square is taken.
             latents: (B, num_ws, w_dim) instead of photos.
-            invert: finds photos' latents; needed with `image`.
+            invert: finds photos' latents; the default optimises from the mean face, without an encoder.
             edit: (num_ws, w_dim) or (w_dim,), see `models.latent_directions`; the face is changed first and then drawn.
             edit_scale: how far along it; one number, or one for each face.
             output_type: "pil", "np" or "pt".
@@ -118,8 +119,6 @@ class StyleSketchPipeline(DiffusionPipeline):
             raise InputError("give photos as image=, or their W+ codes as latents=, and not both.")
         error = None
         if image is not None:
-            if invert is None:
-                raise InputError("photos must be found in the StyleGAN first; pass invert=, or their W+ codes as latents=.")
             photos = to_tensor([square(photo, self.stylegan.config["resolution"]) for photo in _listed(image)])
             with torch.enable_grad():  # an inversion may optimise
                 inversion = invert(self.stylegan, photos.to(self.device))

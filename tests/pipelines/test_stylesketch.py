@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import inspect
 import json
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +17,7 @@ from torch import Tensor
 from oneshot_sketch import InputError
 from oneshot_sketch.learners.stylesketch import StyleSketchLearner
 from oneshot_sketch.learners.stylesketch_config import StyleSketchLearnerConfig
+from oneshot_sketch.models.inversion import InversionConfig, invert
 from oneshot_sketch.models.latent_directions import semantic_directions
 from oneshot_sketch.models.stylegan2 import StyleGAN2Generator
 from oneshot_sketch.models.stylesketch import StyleSketchGenerator
@@ -73,6 +76,13 @@ def test_photos_are_inverted_and_the_error_is_told(pipe: StyleSketchPipeline, ws
     assert output.inversion_error.tolist() == pytest.approx([0.1, 0.2])
     images, error = pipe([picture(40, 40, 1), picture(60, 48, 2)], invert=invert, return_dict=False)
     assert len(images) == len(error) == 2
+
+
+def test_without_more_photos_are_found_by_optimisation(pipe: StyleSketchPipeline, ws: Tensor) -> None:
+    face = pipe(latents=ws[:1]).faces[0]
+    errors = [pipe(face, invert=partial(invert, config=InversionConfig(steps=n))).inversion_error[0] for n in (0, 10)]
+    assert 0 < errors[1] < errors[0]
+    assert inspect.signature(StyleSketchPipeline.__call__).parameters["invert"].default is invert
 
 
 def test_an_edit_moves_the_sketch_along_it_and_nothing_else(pipe: StyleSketchPipeline, ws: Tensor) -> None:
@@ -157,7 +167,6 @@ def test_unusable_input_is_one_sentence(pipe: StyleSketchPipeline, ws: Tensor, t
     wrong: list[tuple[str, dict[str, Any]]] = [
         ("not both", {}),
         ("not both", {"image": picture(), "latents": ws}),
-        ("invert=", {"image": picture()}),
         ("no picture", {"image": [], "invert": lambda *_: None}),
         ("latents are", {"latents": ws[:, :2]}),
         ("latents are", {"latents": ws * float("inf")}),
