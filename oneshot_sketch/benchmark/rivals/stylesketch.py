@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
 import torch
@@ -12,10 +11,14 @@ from PIL import Image
 from oneshot_sketch.backbone import MINI
 from oneshot_sketch.benchmark.system import Unavailable, register
 from oneshot_sketch.errors import InputError
+from oneshot_sketch.face_crop import FaceCrop
+from oneshot_sketch.face_finder import the_face
 from oneshot_sketch.images import to_pil
 from oneshot_sketch.learners.stylesketch import StyleSketchLearner
 from oneshot_sketch.learners.stylesketch_config import StyleSketchLearnerConfig
+from oneshot_sketch.models.inversion import invert
 from oneshot_sketch.pair import PhotoSketchPair
+from oneshot_sketch.sketch_prior import SketchPrior
 
 
 @register("stylesketch")
@@ -34,16 +37,13 @@ class StyleSketch:
         config = StyleSketchLearnerConfig(**settings)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
-            self.prior = import_module("oneshot_sketch.sketch_prior").SketchPrior.from_pretrained(prior, device=device)
+            self.prior = SketchPrior.from_pretrained(prior, device=device)
             self.learner = StyleSketchLearner(self.prior.generator, config)
-        except ModuleNotFoundError:
-            raise Unavailable("this version has no sketch prior, through which photos would be inverted.") from None
         except InputError as error:
             raise Unavailable(str(error)) from None
 
     def learn(self, pairs: Sequence[PhotoSketchPair]) -> None:
         prior = self.prior
-        invert = import_module("oneshot_sketch.models.inversion").invert
         aligned = [self._aligned(pair) for pair in pairs]
         photos = torch.cat([photo for photo, _ in aligned])
         inversion = invert(prior.generator, photos, prior.encoder, config=prior.config.inversion, perceptual=prior.perceptual)
@@ -52,7 +52,7 @@ class StyleSketch:
             for pair, (photo, sketch) in zip(pairs, aligned, strict=True)
         ]
         learned = self.learner.learn(squares, inversion.ws, progress=False)
-        self.drawing = type(prior)(
+        self.drawing = SketchPrior(
             prior.generator, learned.generator, prior.face_finder, prior.encoder, prior.config, perceptual=prior.perceptual
         )
 
@@ -61,7 +61,6 @@ class StyleSketch:
 
     def _aligned(self, pair: PhotoSketchPair) -> tuple[torch.Tensor, torch.Tensor]:
         """The square around the photo's face, of photo and sketch, (1, 3, side, side) each."""
-        faces, crops = import_module("oneshot_sketch.face_finder"), import_module("oneshot_sketch.face_crop")
-        face = faces.the_face(self.prior.face_finder.find(pair.photo), pair.name)
-        crop, side = crops.FaceCrop.around(face.points, pair.photo.size), self.prior.generator.config["resolution"]
+        face = the_face(self.prior.face_finder.find(pair.photo), pair.name)
+        crop, side = FaceCrop.around(face.points, pair.photo.size), self.prior.generator.config["resolution"]
         return crop.cut(pair.photo, side), crop.cut(pair.sketch, side)
