@@ -15,7 +15,8 @@ from oneshot_sketch.errors import InputError
 from oneshot_sketch.learners.checkpoint import Checkpoints, LatestState, State
 from oneshot_sketch.learners.ide_config import IDELearnerConfig
 from oneshot_sketch.learners.ide_material import IDEMaterial, crops, fit_field, prepare
-from oneshot_sketch.learners.state import as_json
+from oneshot_sketch.learners.networks_state import take_up, tensors_of
+from oneshot_sketch.learners.state import check_same_run
 from oneshot_sketch.losses.ide import discriminator_loss, generator_terms
 from oneshot_sketch.models.deep_features import DeepFeatures
 from oneshot_sketch.models.ide import DISCRIMINATORS, MLANet
@@ -180,11 +181,7 @@ class _Run:
         self._sums, self._counted = {}, 0
 
     def state(self) -> State:
-        tensors: dict[str, Tensor] = {}
-        for name, net in self._nets.items():
-            tensors |= {f"{name}.{key}": value for key, value in net.state_dict().items()}
-            for i, slots in self._optimisers[name].state_dict()["state"].items():
-                tensors |= {f"adam.{name}.{i}.{slot}": value for slot, value in slots.items()}
+        tensors = tensors_of(self._nets, self._optimisers)
         scalars = {"step": self.step, "curve": self.curve, "sums": self._sums, "counted": self._counted, **self.identity}
         return {key: value.detach().clone() for key, value in tensors.items()}, scalars
 
@@ -196,24 +193,11 @@ class _Run:
         if state is None:
             return
         tensors, scalars = state
-        for key, value in self.identity.items():
-            if scalars.get(key) != as_json(value):
-                raise InputError(f"{folder} holds a run with other {key}; delete it or choose another folder.")
-        for name, net in self._nets.items():
-            net.load_state_dict(_below(tensors, f"{name}."))
-            slots: dict[int, dict[str, Tensor]] = {}
-            for key, value in _below(tensors, f"adam.{name}.").items():
-                i, slot = key.split(".")
-                slots.setdefault(int(i), {})[slot] = value
-            optimiser = self._optimisers[name]
-            optimiser.load_state_dict({"state": slots, "param_groups": optimiser.state_dict()["param_groups"]})
+        check_same_run(self.identity, scalars, folder)
+        take_up(tensors, self._nets, self._optimisers)
         self.step, self.curve = scalars["step"], scalars["curve"]
         self._sums, self._counted = scalars["sums"], scalars["counted"]
 
 
 def _float(x: Tensor | None) -> Tensor | None:
     return None if x is None else x.float()
-
-
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

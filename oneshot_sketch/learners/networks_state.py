@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from oneshot_sketch.errors import InputError
 from oneshot_sketch.learners.checkpoint import State
-from oneshot_sketch.learners.state import as_json
+from oneshot_sketch.learners.state import check_same_run
 
 
 class NetworksRun:
@@ -45,12 +44,7 @@ class NetworksRun:
             self.pending = []
 
     def state(self) -> State:
-        tensors = {
-            f"{name}/{key}": value for name, network in self.networks.items() for key, value in network.state_dict().items()
-        }
-        for name, optimiser in self.optimisers.items():
-            for i, p in enumerate(self.networks[name].parameters()):
-                tensors |= {f"{name}.optimiser/{i}/{key}": value for key, value in optimiser.state[p].items()}
+        tensors = tensors_of(self.networks, self.optimisers)
         scalars = {"step": self.step, "curve": self.curve, "pending": self.pending, **self.identity}
         return tensors, scalars
 
@@ -62,16 +56,35 @@ class NetworksRun:
         if state is None:
             return
         tensors, scalars = state
-        for key, value in self.identity.items():
-            if scalars.get(key) != as_json(value):
-                raise InputError(f"{folder} holds a run with other {key}; delete it or choose another folder.")
-        for name, network in self.networks.items():
-            network.load_state_dict(_inside(tensors, name))
-        for name, optimiser in self.optimisers.items():
-            for i, p in enumerate(self.networks[name].parameters()):
-                kept = _inside(tensors, f"{name}.optimiser/{i}")
-                optimiser.state[p] = {key: value if key == "step" else value.to(p.device) for key, value in kept.items()}
+        check_same_run(self.identity, scalars, folder)
+        take_up(tensors, self.networks, self.optimisers)
         self.step, self.curve, self.pending = scalars["step"], scalars["curve"], scalars["pending"]
+
+
+def tensors_of(networks: Mapping[str, nn.Module], optimisers: Mapping[str, torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """Weights, buffers and the optimisers' moments under flat names; not copied.
+
+    Args:
+        networks: by name.
+        optimisers: by the name of the network whose parameters they move.
+    """
+    tensors = {f"{name}/{key}": value for name, network in networks.items() for key, value in network.state_dict().items()}
+    for name, optimiser in optimisers.items():
+        for i, p in enumerate(networks[name].parameters()):
+            tensors |= {f"{name}.optimiser/{i}/{key}": value for key, value in optimiser.state[p].items()}
+    return tensors
+
+
+def take_up(
+    tensors: Mapping[str, Tensor], networks: Mapping[str, nn.Module], optimisers: Mapping[str, torch.optim.Optimizer]
+) -> None:
+    """Put back what `tensors_of` gave, on the networks' own devices."""
+    for name, network in networks.items():
+        network.load_state_dict(_inside(tensors, name))
+    for name, optimiser in optimisers.items():
+        for i, p in enumerate(networks[name].parameters()):
+            kept = _inside(tensors, f"{name}.optimiser/{i}")
+            optimiser.state[p] = {key: value if key == "step" else value.to(p.device) for key, value in kept.items()}
 
 
 def _inside(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

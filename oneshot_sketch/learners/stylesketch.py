@@ -238,7 +238,7 @@ class StyleSketchLearner:
         rates = config.learning_rate, config.discriminator_learning_rate
         networks: list[nn.Module] = [generator, judges]
         for network in networks:
-            network.train().to(self.device)  # pyright: ignore[reportArgumentType]
+            network.train().to(self.device)
         return StyleSketchRun(generator, judges, rates, augmentation, identity)
 
     # ── a step ──

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from oneshot_sketch.errors import InputError
 from oneshot_sketch.learners.checkpoint import State
+from oneshot_sketch.learners.networks_state import take_up, tensors_of
 from oneshot_sketch.learners.shared_augmentation import AdaptiveProbability
-from oneshot_sketch.learners.state import as_json
+from oneshot_sketch.learners.state import check_same_run
 from oneshot_sketch.models.stylesketch import StyleSketchGenerator
 
 
@@ -45,12 +45,7 @@ class StyleSketchRun:
 
     def state(self) -> State:
         """All of it, for a checkpoint that is written at once: tensors are not copied."""
-        tensors: dict[str, Tensor] = {}
-        for name, network in self.networks.items():
-            tensors |= {f"{name}:{key}": value for key, value in network.state_dict().items()}
-        for name, optimiser in self.optimisers.items():
-            for i, moments in optimiser.state_dict()["state"].items():
-                tensors |= {f"adam:{name}:{i}:{key}": value for key, value in moments.items()}
+        tensors = tensors_of(self.networks, self.optimisers)
         augmentation = {key: getattr(self.augmentation, key) for key in ("value", "signs", "seen")}
         return tensors, {"step": self.step, "curve": self.curve, "augmentation": augmentation, **self.identity}
 
@@ -62,19 +57,8 @@ class StyleSketchRun:
         if state is None:
             return
         tensors, scalars = state
-        for key, value in self.identity.items():
-            if scalars.get(key) != as_json(value):
-                raise InputError(f"{folder} holds a run with another {key}; delete it or choose another folder.")
-        for name, network in self.networks.items():
-            own = {key.removeprefix(f"{name}:"): value for key, value in tensors.items() if key.startswith(f"{name}:")}
-            network.load_state_dict(own)
-        for name, optimiser in self.optimisers.items():
-            saved = optimiser.state_dict()
-            for key, value in tensors.items():
-                if key.startswith(f"adam:{name}:"):
-                    i, moment = key.split(":")[2:]
-                    saved["state"].setdefault(int(i), {})[moment] = value
-            optimiser.load_state_dict(saved)
+        check_same_run(self.identity, scalars, folder)
+        take_up(tensors, self.networks, self.optimisers)
         for key, value in scalars["augmentation"].items():
             setattr(self.augmentation, key, value)
         self.step, self.curve = scalars["step"], scalars["curve"]

@@ -70,7 +70,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
 def test_the_checkpoint_of_another_run_is_refused(tmp_path: Path, change: str) -> None:
     learn(given={"checkpoint": tmp_path})
     learner = MostNetLearner(features(unit=change != "features"), config(seed=change == "config"), device="cpu")
-    with pytest.raises(InputError, match=f"{tmp_path} holds a run with other"):
+    with pytest.raises(InputError, match=f"{tmp_path} holds a run with another"):
         learner.learn(pairs(2 if change == "pairs" else 3), checkpoint=tmp_path, progress=False)
 
 
