@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 import torch
 from conftest import picture
-from oneshot_sketch.face_finder import EmbeddedFaceFinder, Face
-from oneshot_sketch.models.face_finder import FaceFinderNetwork
-from oneshot_sketch.models.stylesketch import StyleSketchGenerator
 from PIL import Image
 from torch import Tensor
 
 from oneshot_sketch import sketch_prior
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.face_crop import FaceCrop
+from oneshot_sketch.face_finder import EmbeddedFaceFinder, Face
 from oneshot_sketch.images import to_pil
+from oneshot_sketch.models.face_finder import FaceFinderNetwork
 from oneshot_sketch.models.inversion import InversionConfig, laplacian_distance
 from oneshot_sketch.models.inversion_encoder import InversionEncoder
 from oneshot_sketch.models.stylegan2 import StyleGAN2Generator
+from oneshot_sketch.models.stylesketch import StyleSketchGenerator
 from oneshot_sketch.sketch_prior import PriorSketch, SketchPrior, SketchPriorConfig
 
 POINTS = np.array([(40, 40), (56, 40), (48, 48), (42, 58), (54, 58)], float)

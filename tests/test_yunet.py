@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import SHARED, picture
-from oneshot_sketch.face_finder import the_face
 from PIL import Image
 
 from oneshot_sketch.errors import InputError
+from oneshot_sketch.face_finder import the_face
 from oneshot_sketch.images import open_image
 from oneshot_sketch.yunet import YuNetFaceFinder
 
