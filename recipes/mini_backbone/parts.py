@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
@@ -20,7 +21,11 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 
 
 def build_tokenizer(folder: Path) -> CLIPTokenizer:
-    """A byte-pair vocabulary in which every word of the lessons is one token; saved to `folder`."""
+    """A byte-pair vocabulary in which every word of the lessons is one token; saved to `folder`.
+
+    The trainer breaks ties by the order of a hash table, which changes from run to run, so words are given counts that leave none,
+    and tokens are numbered anew.
+    """
     trainer = trainers.BpeTrainer(
         vocab_size=4000,
         min_frequency=1,
@@ -34,15 +39,15 @@ def build_tokenizer(folder: Path) -> CLIPTokenizer:
     lessons = [*WORDS, *ATTRIBUTES]
     letters = [character for character in pre_tokenizers.ByteLevel.alphabet()]
     bpe.pre_tokenizer = pre_tokenizers.Whitespace()
-    bpe.train_from_iterator([lessons * 2, letters], trainer)
-    model = json.loads(bpe.to_str())["model"]
-    vocabulary = {token: i for token, i in sorted(model["vocab"].items(), key=lambda item: item[1])}
-    for letter in sorted(letters):
-        vocabulary.setdefault(letter, len(vocabulary))
-        vocabulary.setdefault(letter + "</w>", len(vocabulary))
+    counts = np.random.default_rng(0).integers(10_000, 20_000, len(lessons)).tolist()
+    bpe.train_from_iterator([[word] * count for word, count in zip(lessons, counts, strict=True)] + [letters], trainer)
+    merges = json.loads(bpe.to_str())["model"]["merges"]
+    ends = [letter + "</w>" for letter in sorted(letters)]
+    tokens = dict.fromkeys([START, END, *sorted(letters), *ends, *("".join(merge) for merge in merges)])
+    vocabulary = {token: i for i, token in enumerate(tokens)}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False))
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(" ".join(m) for m in model["merges"]) + "\n")
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(" ".join(m) for m in merges) + "\n")
     tokenizer = CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=ROWS)
     for word in lessons:
         if len(tokenizer(word).input_ids) != 3:

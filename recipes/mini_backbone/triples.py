@@ -3,7 +3,8 @@
     python recipes/mini_backbone/triples.py --run runs/mini --shard 0 --count 6000
 
 A shard is three files: photos (N, 128, 128, 3) and drawings (N, 128, 128) uint8, and captions as JSON lines with
-`words` and the ten real-valued `levels`. The shard's number is its seed; `mini` learns from shards 0 to 9.
+`words` and the ten real-valued `levels`, which are those of the hand rather than of one sitter. The shard's number is its
+seed; `mini` learns from shards 0 to 9.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from drawing import Image, subject_mask, unit
 from edits import procedural, sketch_mix
 from tqdm import trange
 
-from oneshot_sketch.attributes import measure
+from oneshot_sketch.attributes import typical
 
 SIDE = 128
 ARTISTS = ("first artist", "second artist")
@@ -121,7 +122,7 @@ def to_tensor(images: np.ndarray) -> torch.Tensor:
 
 
 def levels_of(drawings: np.ndarray, photos: np.ndarray) -> torch.Tensor:
-    return measure(to_tensor(drawings), to_tensor(photos))
+    return typical(to_tensor(drawings), to_tensor(photos))
 
 
 if __name__ == "__main__":

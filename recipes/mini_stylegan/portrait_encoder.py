@@ -8,7 +8,7 @@ from torch import Tensor, nn
 class PortraitEncoder(nn.Module):
     """Residual network; (B, 3, side, side) in [-1, 1] → mean and log-variance (B, z_dim), offsets (B, num_ws, w_dim)."""
 
-    def __init__(self, side: int, z_dim: int, num_ws: int, w_dim: int, widths: tuple[int, ...] = (32, 64, 128, 192)) -> None:
+    def __init__(self, side: int, z_dim: int, num_ws: int, w_dim: int, widths: tuple[int, ...] = (48, 96, 192, 256)) -> None:
         super().__init__()
         self.z_dim, self.num_ws, self.w_dim = z_dim, num_ws, w_dim
         stages: list[nn.Module] = [nn.Conv2d(3, widths[0], 3, padding=1)]

@@ -3,9 +3,10 @@
     python recipes/mini_stylegan/train_generator.py --run runs/mini_stylegan --weights ../shared/data/weights --minutes 60
 
 A generator that only ever meets a discriminator needs millions of pictures. Here it is the decoder of a variational
-autoencoder as well: half of what it draws must be a photo again (L1 and LPIPS over SqueezeNet), from z's posterior with
-or without offsets in W+, half comes from z ~ N(0, I), and critics judge both. Every draw is a function of the step, so a
-stopped run goes on to the same weights.
+autoencoder: what it draws must be a photo again (L1 and LPIPS over SqueezeNet), from z's posterior with or without
+offsets in W+. With `--critics-from N` it also draws from z ~ N(0, I) from step N on, and critics judge both; where
+thousands of pictures a second can be drawn, that sharpens it. Every draw is a function of the step, so a stopped run
+goes on to the same weights.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -31,8 +33,8 @@ from oneshot_sketch.models.stylegan2 import StyleGAN2Generator
 
 Z_DIM, W_DIM, LAYERS = 128, 256, 4
 BATCH, RATE, ENCODER_RATE, CRITICS_RATE = 16, 1e-2, 1e-3, 1.5e-3
-KL, OFFSETS, ADVERSARIAL, R1, R1_EVERY = 2e-4, 0.01, 0.06, 2.0, 16
-CRITICS_FROM, SAVE_EVERY, LOG_EVERY = 4000, 200, 50
+KL, OFFSETS, ADVERSARIAL, R1, R1_EVERY = 2e-4, 0.002, 0.06, 2.0, 16
+SAVE_EVERY, LOG_EVERY = 200, 50
 
 
 def main() -> None:
@@ -40,34 +42,35 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder with train.npy and held_out.npy")
     parser.add_argument("--weights", type=Path, required=True, help="folder with squeezenet1_1/ and lpips/")
     parser.add_argument("--side", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=14_000, help="where the learning rates end their fall")
+    parser.add_argument("--critics-from", type=int, help="the step at which critics join (default: never)")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--bf16", action="store_true")
     args = parser.parse_args()
 
-    training = Training(args.run, args.weights, args.side, args.bf16)
+    critics_from = args.steps if args.critics_from is None else args.critics_from
+    training = Training(args.run, args.weights, args.side, args.bf16, args.steps, critics_from)
     training.resume()
     start = time.monotonic()
-    bar = tqdm(desc="generator", initial=training.step, mininterval=20)
-    while time.monotonic() - start < 60 * args.minutes:
+    bar = tqdm(desc="generator", initial=training.step, total=args.steps, mininterval=20)
+    while training.step < args.steps and time.monotonic() - start < 60 * args.minutes:
         losses = training.advance()
         bar.update()
         if training.step % LOG_EVERY == 0:
             with (args.run / "log.jsonl").open("a") as log:
                 log.write(json.dumps({"step": training.step, "seconds": round(time.monotonic() - start), **losses}) + "\n")
-        if training.step % SAVE_EVERY == 0:
+        if training.step % SAVE_EVERY == 0 or training.step == args.steps:
             training.save()
             training.show()
 
 
 class Training:
-    def __init__(self, run: Path, weights: Path, side: int, bf16: bool) -> None:
+    def __init__(self, run: Path, weights: Path, side: int, bf16: bool, steps: int, critics_from: int) -> None:
         torch.manual_seed(0)
         self.run, self.side, self.bf16, self.step = run, side, bf16, 0
+        self.steps, self.critics_from = steps, critics_from
         self.faces, self.unseen = (np.load(run / f"{name}.npy", mmap_mode="r") for name in ("train", "held_out"))
-        self.lpips = SqueezeLpips.from_files(
-            next((weights / "squeezenet1_1").glob("*.pt*")), next((weights / "lpips").glob("*.pt*"))
-        )
-        self.generator = StyleGAN2Generator(side, Z_DIM, W_DIM, LAYERS, channel_base=48 * 64, channel_max=160)
+        self.lpips, self.generator = squeeze_lpips(weights), new_generator(side)
         self.encoder = PortraitEncoder(side, Z_DIM, self.generator.num_ws, W_DIM)
         self.critics = Critics(self.lpips, side)
         for net in (self.generator, self.encoder, self.critics, self.lpips):
@@ -99,7 +102,7 @@ class Training:
         close = (redrawn.float() - photos).abs().mean()
         loss = likeness + close + KL * kl + OFFSETS * offsets
         losses = {"lpips": likeness, "l1": close, "kl": kl, "offsets": offsets}
-        if self.step >= CRITICS_FROM:
+        if self.step >= self.critics_from:
             fakes = torch.cat([self.imagine(draw), redrawn[: BATCH // 2].float()])
             losses |= (deceiving := self.deceive(fakes, draw))
             loss = loss + ADVERSARIAL * sum(deceiving.values())
@@ -108,16 +111,19 @@ class Training:
         _clean(self.by_drawing)
         nn.utils.clip_grad_norm_(self.encoder.parameters(), 1.0)
         self.by_drawing.step()
-        if self.step >= CRITICS_FROM:
+        if self.step >= self.critics_from:
             losses |= self.judge(photos, fakes.detach(), draw)
         self.average()
         self.step += 1
         return {name: round(float(value), 4) for name, value in losses.items()}
 
     def pace(self) -> None:
-        """From when the critics join, the generator goes slower and with less momentum."""
-        calm = self.step >= CRITICS_FROM
-        self.by_drawing.param_groups[0].update(lr=RATE * (0.4 if calm else 1.0), betas=(0.5 if calm else 0.9, 0.99))
+        """Rates fall by a cosine to a twentieth; with critics, the generator goes slower and with less momentum."""
+        calm = self.step >= self.critics_from
+        share = 0.05 + 0.95 * (0.5 + 0.5 * math.cos(math.pi * self.step / self.steps))
+        drawing, encoding = self.by_drawing.param_groups
+        drawing.update(lr=share * RATE * (0.4 if calm else 1.0), betas=(0.5 if calm else 0.9, 0.99))
+        encoding.update(lr=share * ENCODER_RATE)
 
     def imagine(self, draw: torch.Generator) -> Tensor:
         """Faces from z ~ N(0, I)."""
@@ -214,6 +220,14 @@ class Training:
         Image.fromarray(pixels).resize((pixels.shape[1] * 2, pixels.shape[0] * 2)).save(self.run / "samples.png")
         error = self.lpips(rows[2].clamp(-1, 1), photos).mean()
         print(f"step {self.step}: LPIPS of eight held-out photos redrawn {error:.3f}", flush=True)
+
+
+def new_generator(side: int) -> StyleGAN2Generator:
+    return StyleGAN2Generator(side, Z_DIM, W_DIM, LAYERS, channel_base=48 * 64, channel_max=160)
+
+
+def squeeze_lpips(weights: Path) -> SqueezeLpips:
+    return SqueezeLpips.from_files(next((weights / "squeezenet1_1").glob("*.pt*")), next((weights / "lpips").glob("*.pt*")))
 
 
 def to_tensor(pixels: np.ndarray, side: int) -> Tensor:
