@@ -23,8 +23,8 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 def build_tokenizer(folder: Path) -> CLIPTokenizer:
     """A byte-pair vocabulary in which every word of the lessons is one token; saved to `folder`.
 
-    The trainer breaks ties by the order of a hash table, which changes from run to run, so words are given counts that leave none,
-    and tokens are numbered anew.
+    The trainer breaks ties by the order of a hash table, which changes from run to run, so words are given counts that
+    leave none, and tokens are numbered anew.
     """
     trainer = trainers.BpeTrainer(
         vocab_size=4000,

@@ -127,10 +127,9 @@ class Training:
 
     def imagine(self, draw: torch.Generator) -> Tensor:
         """Faces from z ~ N(0, I)."""
-        noise = torch.Generator().manual_seed(self.step + 10**9)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
             ws = self.mixed(torch.randn(BATCH // 2, Z_DIM, generator=draw), draw)
-            return self.generator.synthesize(ws, "random", noise).image.float()
+            return self.generator.synthesize(ws).image.float()
 
     def deceive(self, fakes: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
         """What the critics think of fakes, as losses of who drew them."""
@@ -223,7 +222,12 @@ class Training:
 
 
 def new_generator(side: int) -> StyleGAN2Generator:
-    return StyleGAN2Generator(side, Z_DIM, W_DIM, LAYERS, channel_base=48 * 64, channel_max=160)
+    """Without noise: what redraws photos from w alone would only learn its constant pattern, as dirt."""
+    generator = StyleGAN2Generator(side, Z_DIM, W_DIM, LAYERS, channel_base=48 * 64, channel_max=160)
+    for name, parameter in generator.named_parameters():
+        if name.endswith("noise_strength"):
+            parameter.requires_grad_(False).zero_()
+    return generator
 
 
 def squeeze_lpips(weights: Path) -> SqueezeLpips:
