@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -153,9 +154,9 @@ def _times(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if not inked.any():
         return np.zeros(ink.shape, np.float32)
     tangent = _directions(ink)
-    strokes, components = np.zeros(ink.shape, np.int64), ndimage.label(inked, np.ones((3, 3)))[0]
+    strokes, components = np.zeros(ink.shape, np.int64), _connected(inked)
     for direction in range(DIRECTIONS):
-        pieces, _ = ndimage.label(inked & (tangent == direction), np.ones((3, 3)))
+        pieces = _connected(inked & (tangent == direction))
         strokes[pieces > 0] = pieces[pieces > 0] + strokes.max()
 
     y, x = np.nonzero(inked)
@@ -176,13 +177,19 @@ def _times(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     done = ink[y, x][order].astype(np.float64).cumsum()
     times = np.zeros(ink.shape, np.float32)
     times[y[order], x[order]] = done / done[-1]
-    nearest = ndimage.distance_transform_edt(~inked, return_distances=False, return_indices=True)
+    nearest: Any = ndimage.distance_transform_edt(~inked, return_distances=False, return_indices=True)
     return times[tuple(nearest)]
+
+
+def _connected(inked: np.ndarray) -> np.ndarray:
+    """(H, W) bool → (H, W) int, the number of each pixel's piece from 1 on, diagonals joined; 0 where there is none."""
+    labels: Any = ndimage.label(inked, np.ones((3, 3)))
+    return labels[0]
 
 
 def _directions(ink: np.ndarray) -> np.ndarray:
     """(H, W) int in [0, DIRECTIONS): which way the line through each pixel runs, from the structure tensor."""
-    gx, gy = (ndimage.gaussian_filter(ink, 1, order=order, mode="nearest") for order in ((0, 1), (1, 0)))
+    gy, gx = np.gradient(ndimage.gaussian_filter(ink, 1, mode="nearest"))
     xx, yy, xy = (ndimage.gaussian_filter(product, 1, mode="nearest") for product in (gx * gx, gy * gy, gx * gy))
     across = 0.5 * np.arctan2(2 * xy, xx - yy)
     return np.round((across + math.pi / 2) / (math.pi / DIRECTIONS)).astype(np.int64) % DIRECTIONS

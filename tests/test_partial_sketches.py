@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def test_ink_only_grows_with_completion(part: Callable[..., Tensor]) -> None:
     whole = sketches()
     for seed in range(6):
         stages = [part(whole, completion, again(seed)) for completion in (0.3, 0.45, 0.6, 0.8, 1.0)]
-        for less, more in zip(stages, stages[1:], strict=False):
+        for less, more in pairwise(stages):
             assert (more <= less + 1e-6).all()
             assert (more < less - 1e-3).flatten(1).any(1).all()
 
@@ -106,7 +107,7 @@ def test_lines_become_thicker_thinner_and_softer_but_never_out_of_range() -> Non
 def test_strokes_are_drawn_in_their_order_and_the_last_as_far_as_it_got() -> None:
     stages = [render(STROKES, completion, 64) for completion in np.linspace(0, 1, 14)]
     assert stages[0].eq(1).all() and stages[-1].shape == (1, 1, 64, 64) and stages[-1].min() == -1
-    for less, more in zip(stages, stages[1:], strict=False):
+    for less, more in pairwise(stages):
         assert (more <= less + 1e-6).all() and (more < less - 0.01).any()
     first = render(STROKES[:1], 1.0, 64)
     half = render(STROKES, 0.5, 64)
@@ -132,7 +133,7 @@ def test_noise_strokes_add_their_share_and_take_nothing_away() -> None:
     before = ink(whole)
     stages = [noise_strokes(whole, share, again()) for share in (0.2, 0.5, 0.8)]
     assert (stages[0] <= whole).all()
-    for less, more in zip(stages, stages[1:], strict=False):
+    for less, more in pairwise(stages):
         assert (more <= less + 1e-6).all() and (more < less - 0.1).flatten(1).any(1).all()
     paper = whole.flatten(2).quantile(0.9, 2)[..., None, None]
     added = (paper - stages[-1]).clamp(min=0).sum((1, 2, 3)) / before - 1
