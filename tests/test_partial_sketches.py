@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -144,6 +147,15 @@ def test_noise_strokes_add_their_share_and_take_nothing_away() -> None:
 def test_latents_in_step_with_completion() -> None:
     assert [latents_for(c) for c in (0.3, 0.44, 0.45, 0.95, 1.0)] == [3, 4, 5, 10, 10]
     assert latents_for(0.3, 8) == 2 and latents_for(0.3, 1) == 1
+
+
+def test_the_guides_example_runs_and_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    guide = (Path(__file__).parents[1] / "docs/guides/partial_sketches.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(code, "partial_sketches.md", "exec"), names)
+    assert capsys.readouterr().out == "3\n"
+    assert names["half"].shape == (1, 1, 64, 64) and not torch.equal(names["begun"], names["sketches"])
 
 
 def test_refuses_what_it_cannot_use() -> None:

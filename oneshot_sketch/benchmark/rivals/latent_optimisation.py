@@ -53,23 +53,24 @@ class LatentOptimisation:
 
     def photograph(self, sketches: Sequence[Image.Image], count: int) -> list[list[Image.Image]]:
         predicted, answers = predicted_latents(self.generator.num_ws), []
-        for i, sketch in enumerate(sketches):
-            ws = self._optimised(sketch)
+        for i, (sketch, ws) in enumerate(zip(sketches, self._optimised(sketches), strict=True)):
             z = torch.randn(count, self.generator.config["z_dim"], generator=torch.Generator().manual_seed(self.seed + i))
             with torch.no_grad():
                 tails = self.generator.map(z.to(self.generator.w_avg), self.truncation)
-                photos = [self.generator.synthesize(filled(ws[:, :predicted], tail[None])).image for tail in tails]
+                photos = [self.generator.synthesize(filled(ws[None, :predicted], tail[None])).image for tail in tails]
             answers.append([photos_of(photo, sketch.size)[0] for photo in photos])
         return answers
 
-    def _optimised(self, sketch: Image.Image) -> Tensor:
-        """(1, num_ws, w_dim); found once, however many photos are made of a sketch."""
-        target = grey(to_tensor(square(sketch, self.generator.config["resolution"])))
-        key = target.numpy().tobytes()
-        if key not in self._found:
-            stylegan = cast(StyleGAN2Generator, self.drawing)
-            self._found[key] = invert(stylegan, target.expand(-1, 3, -1, -1), config=self.config).ws
-        return self._found[key]
+    def _optimised(self, sketches: Sequence[Image.Image]) -> list[Tensor]:
+        """(num_ws, w_dim) each; found once, however many photos are made of a sketch."""
+        side = self.generator.config["resolution"]
+        targets = [grey(to_tensor(square(sketch, side))) for sketch in sketches]
+        keys = [target.numpy().tobytes() for target in targets]
+        if new := {key: target for key, target in zip(keys, targets, strict=True) if key not in self._found}:
+            wanted = torch.cat(list(new.values())).expand(-1, 3, -1, -1)
+            found = invert(cast(StyleGAN2Generator, self.drawing), wanted, config=self.config).ws
+            self._found |= dict(zip(new, found, strict=True))
+        return [self._found[key] for key in keys]
 
 
 class Drawing:
