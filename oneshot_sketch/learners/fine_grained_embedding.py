@@ -123,7 +123,7 @@ class FineGrainedLearner:
             stage.descend({"triplet": triplet_loss(anchor, positive, negative, config.margin)}, {"triplet": 1.0})
             if callback is not None:
                 callback(stage)
-        return stage.network.requires_grad_(False), stage.run.curve
+        return stage.average, stage.run.curve
 
 
 def _nearest_wrong(anchor: Tensor, positive: Tensor) -> Tensor:

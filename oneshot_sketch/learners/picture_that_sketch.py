@@ -105,6 +105,7 @@ class PictureThatSketchLearner:
             InputError: examples that do not fit, weights out of reach, or the state of another run.
         """
         known = self._taken(data, [0]).ws is not None
+        untrained = self.config.fresh_mapper(self.generator)  # what is wrong with it should be said before hours of training
         told = callback or (lambda stage: None)
         kept: dict[str, Any] = {"folder": folder, "checkpoint_every": checkpoint_every, "progress": progress}
         embedding, teacher, targets = self.embedding, self.teacher, None
@@ -117,7 +118,7 @@ class PictureThatSketchLearner:
             if teacher is None:
                 teacher, curves["teacher"] = self._teacher(data, told, kept)
             targets = self._targets(data, teacher)
-        mapper, curves["mapper"] = self._mapper(data, embedding, targets, told, kept)
+        mapper, curves["mapper"] = self._mapper(untrained, data, embedding, targets, told, kept)
         return LearnedPictureThatSketch(mapper, embedding, teacher, curves)
 
     # ── E_r ──
@@ -150,6 +151,7 @@ class PictureThatSketchLearner:
 
     def _mapper(
         self,
+        network: SketchMapper | ParallelMapper,
         data: Examples,
         embedding: FineGrainedEmbedding | None,
         targets: Tensor | None,
@@ -157,7 +159,6 @@ class PictureThatSketchLearner:
         kept: dict[str, Any],
     ) -> tuple[SketchMapper | ParallelMapper, Curve]:
         config, generator = self.config, self.generator
-        network = config.fresh_mapper(generator)
         more = {
             "embedding": embedding and weights_digest(embedding),
             "targets": None if targets is None else float(targets.double().sum()),

@@ -98,12 +98,12 @@ def _small(widths: Sequence[int], units: int) -> nn.Sequential:
 
 def _torchvision(backbone: str) -> tuple[nn.Sequential, int]:
     try:
-        from torchvision.models import resnet50, vgg16
+        from torchvision.models import resnet50
+        from torchvision.models.vgg import cfgs, make_layers
     except ImportError:
         raise InputError(f"{backbone} needs torchvision; run pip install 'oneshot-sketch[metrics]'.") from None
     if backbone == "vgg16":
-        features: Any = vgg16(weights=None).features
-        return features, 512
+        return make_layers(cfgs["D"]), 512  # its classifier, most of its weights, is never made
     stages = OrderedDict(resnet50(weights=None).named_children())
     del stages["avgpool"], stages["fc"]
     return nn.Sequential(stages), 2048

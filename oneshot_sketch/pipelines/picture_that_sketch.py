@@ -142,8 +142,9 @@ class PictureThatSketchPipeline(DiffusionPipeline):
     def _tails(self, count: int, reference: ImageLike | None, truncation: float, draw: torch.Generator) -> Tensor:
         """(count, num_ws, w_dim) float32: one w on every layer each, or the reference's."""
         if reference is None:
-            z = torch.randn(count, self.generator.config["z_dim"], generator=draw)
-            return self.generator.map(z.to(self.device, self.generator.dtype), truncation).float()
+            size = self.generator.config["z_dim"]
+            drawn = [torch.randn(1, size, generator=draw).to(self.device, self.generator.dtype) for _ in range(count)]
+            return torch.cat([self.generator.map(z, truncation).float() for z in drawn])  # each alone, as the sketches are
         if self.teacher is None:
             raise InputError("a reference photo needs a teacher that reads its latents; load the pipeline with teacher=.")
         photos = open_photos(reference)
