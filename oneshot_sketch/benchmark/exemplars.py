@@ -1,11 +1,13 @@
-"""Which pairs are learned from and which are drawn: the same choice every time."""
+"""Which pairs are learned from and which are judged: the same choice every time."""
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from oneshot_sketch.benchmark.protocol import Part, Protocol
@@ -13,19 +15,24 @@ from oneshot_sketch.data import high_contrast_grey, load_pairs
 from oneshot_sketch.data.near_duplicates import perceptual_hash
 from oneshot_sketch.data.rows import to_pair, undecoded
 from oneshot_sketch.errors import InputError
+from oneshot_sketch.images import to_pil, to_tensor
 from oneshot_sketch.pair import PhotoSketchPair
+from oneshot_sketch.partial_sketches import incomplete, noise_strokes
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """`reserved` pairs may be learned from; `others`, none of which looks like one of these, are drawn.
+    """`reserved` pairs may be learned from; `others`, none of which looks like one of these, are judged.
 
-    `identities` are who the others show, one each; their names are unique.
+    `identities` are who the others show, one each; their names are unique. `given` are their sides that systems see, `truths`
+    the sides to be made.
     """
 
     reserved: list[PhotoSketchPair]
     others: list[PhotoSketchPair]
     identities: list[str]
+    given: list[Image.Image]
+    truths: list[Image.Image]
 
     def exemplar(self, k: int, pairs: int) -> list[PhotoSketchPair]:
         """The k-th choice of `pairs` pairs to learn from."""
@@ -63,7 +70,19 @@ def choose(protocol: Protocol, part: Part, data: Path) -> Chosen:
         replace(pairs[i], name=name if people.count(name) == 1 else f"{name}, {pairs[i].style or i}")
         for i, name in zip(drawn, people, strict=True)
     ]
-    return Chosen([pairs[i] for i in reserved], others, people)
+    photos, sketches = [pair.photo for pair in others], [pair.sketch for pair in others]
+    if protocol.direction == "photo-to-sketch":
+        return Chosen([pairs[i] for i in reserved], others, people, photos, sketches)
+    return Chosen([pairs[i] for i in reserved], others, people, [_spoiled(pair, protocol, part) for pair in others], photos)
+
+
+def _spoiled(pair: PhotoSketchPair, protocol: Protocol, part: Part) -> Image.Image:
+    """The sketch as far as the part's completion, with its noise; the draw is the pair's own."""
+    if part.whole:
+        return pair.sketch
+    draw = torch.Generator().manual_seed(zlib.crc32(f"{protocol.seed} {pair.name}".encode()))
+    left = incomplete(to_tensor(pair.sketch), part.completion, draw)
+    return to_pil(noise_strokes(left, part.noise, draw))[0]
 
 
 def prepared(pair: PhotoSketchPair, protocol: Protocol, part: Part) -> PhotoSketchPair:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from tqdm import tqdm
@@ -12,13 +13,12 @@ from oneshot_sketch.benchmark.cost import Cost
 from oneshot_sketch.benchmark.environment import environment
 from oneshot_sketch.benchmark.exemplars import Chosen, choose
 from oneshot_sketch.benchmark.measures import build_metric
-from oneshot_sketch.benchmark.protocol import Entrant, Protocol, with_paths
-from oneshot_sketch.benchmark.record import Job, Outcome, Record
-from oneshot_sketch.benchmark.system import Unavailable, build
+from oneshot_sketch.benchmark.protocol import Direction, Entrant, Protocol, with_paths
+from oneshot_sketch.benchmark.record import SIDES, Job, Outcome, Record
+from oneshot_sketch.benchmark.system import PhotoSystem, System, Unavailable, build
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.images import save_png, to_tensor
-from oneshot_sketch.metrics.accumulator import Metric
-from oneshot_sketch.pair import PhotoSketchPair
+from oneshot_sketch.metrics import LpipsDiversity, Metric
 
 BATCH = 10
 
@@ -37,7 +37,7 @@ def run(protocol: Protocol, data: Path, output: Path, only: Sequence[str] = (), 
     if unknown := sorted(set(only) - {entrant.title for entrant in protocol.entrants}):
         raise InputError(f"no entrant is called {unknown[0]!r}; there are {', '.join(e.title for e in protocol.entrants)}.")
     entrants = [entrant for entrant in protocol.entrants if not only or entrant.title in only]
-    absent = _unavailable(entrants, data)
+    absent = _unavailable(entrants, protocol.direction, data)
     judges, unjudged = _judges(protocol, data)
     record = Record(output, protocol)
     record.absent({**absent, **unjudged})
@@ -52,8 +52,8 @@ def run(protocol: Protocol, data: Path, output: Path, only: Sequence[str] = (), 
         if not todo:
             continue
         chosen = choose(protocol, part, data)
-        for pair in chosen.others:
-            for kind, picture in (("photo", pair.photo), ("artist", pair.sketch)):
+        for kind, pictures in zip(SIDES[protocol.direction], (chosen.given, chosen.truths), strict=True):
+            for pair, picture in zip(chosen.others, pictures, strict=True):
                 if not (path := record.given(part.title, kind, pair.name)).is_file():
                     save_png(picture, path)
         for entrant, job in tqdm(todo, desc=part.title, unit="job", disable=not progress):
@@ -65,13 +65,13 @@ def run(protocol: Protocol, data: Path, output: Path, only: Sequence[str] = (), 
 def compete(
     entrant: Entrant, job: Job, chosen: Chosen, protocol: Protocol, data: Path, judges: Sequence[str]
 ) -> tuple[Outcome, list[Image.Image]]:
-    """Build, learn, sketch, judge."""
-    system = build(entrant.system, with_paths(entrant.options, data))
+    """Build, learn, make, judge."""
+    system: Any = build(entrant.system, with_paths(entrant.options, data))
     with Cost() as learning:
         system.learn(chosen.exemplar(job.exemplar, entrant.pairs or protocol.pairs))
     with Cost() as drawing:
-        sketches = system.sketch([pair.photo for pair in chosen.others])
-    _check(sketches, chosen.others, entrant.title)
+        sketches = _made(system, chosen.given, protocol.direction)
+    _check(sketches, chosen.given, entrant.title, protocol.direction)
     metrics = {
         measure.metric: build_metric(measure.metric, with_paths(measure.options, data))
         for measure in protocol.measures
@@ -81,7 +81,10 @@ def compete(
     images = [{"photo": pair.name, "identity": identity, "style": pair.style} for pair, identity in people]
     whole: dict[str, float] = {}
     for key, metric in metrics.items():
-        value, each = judge(metric, sketches, chosen)
+        if isinstance(metric, LpipsDiversity):
+            value, each = judge_diversity(metric, system, chosen, protocol.images)
+        else:
+            value, each = judge(metric, sketches, chosen)
         if each is None:
             whole[key] = value
             continue
@@ -103,25 +106,41 @@ def judge(metric: Metric, sketches: Sequence[Image.Image], chosen: Chosen) -> tu
     """The number of the set, and those of the pictures if they have any."""
     for start in range(0, len(sketches), BATCH):
         batch = slice(start, start + BATCH)
-        pairs = chosen.others[batch]
         metric.update(
             to_tensor(sketches[batch]),
-            truths=to_tensor([pair.sketch for pair in pairs]),
-            photos=to_tensor([pair.photo for pair in pairs]),
+            truths=to_tensor(chosen.truths[batch]),
+            photos=to_tensor(chosen.given[batch]),
             identities=chosen.identities[batch],
         )
     score = metric.compute()
     return score.value, score.per_image
 
 
-def _unavailable(entrants: Sequence[Entrant], data: Path) -> dict[str, str]:
+def judge_diversity(metric: LpipsDiversity, system: Any, chosen: Chosen, images: int) -> tuple[float, tuple[float, ...] | None]:
+    """As `judge`, over several photos of each sketch."""
+    for photos in system.photograph(chosen.given, images):
+        metric.update(to_tensor(photos))
+    score = metric.compute()
+    return score.value, score.per_image
+
+
+def _made(system: Any, given: Sequence[Image.Image], direction: Direction) -> list[Image.Image]:
+    if direction == "photo-to-sketch":
+        return system.sketch(given)
+    return [photos[0] for photos in system.photograph(given, 1)]
+
+
+def _unavailable(entrants: Sequence[Entrant], direction: Direction, data: Path) -> dict[str, str]:
     """Entrants whose weights are not here; building all of them first also finds mistakes before hours are spent."""
     reasons = {}
     for entrant in entrants:
         try:
-            build(entrant.system, with_paths(entrant.options, data))
+            system = build(entrant.system, with_paths(entrant.options, data))
         except Unavailable as reason:
             reasons[entrant.title] = str(reason)
+            continue
+        if not isinstance(system, System if direction == "photo-to-sketch" else PhotoSystem):
+            raise InputError(f"the system {entrant.system!r} does not go {direction.replace('-', ' ')}; leave it out.")
     return reasons
 
 
@@ -129,13 +148,16 @@ def _judges(protocol: Protocol, data: Path) -> tuple[list[str], dict[str, str]]:
     judges, reasons = [], {}
     for measure in protocol.measures:
         try:
-            build_metric(measure.metric, with_paths(measure.options, data))
+            metric = build_metric(measure.metric, with_paths(measure.options, data))
+            if isinstance(metric, LpipsDiversity) and protocol.images < 2:
+                raise InputError(f"{measure.metric} compares several photos of one sketch; give the protocol images = 2 or more.")
             judges.append(measure.metric)
         except Unavailable as reason:
             reasons[measure.metric] = str(reason)
     return judges, reasons
 
 
-def _check(sketches: Sequence[Image.Image], pairs: Sequence[PhotoSketchPair], title: str) -> None:
-    if [sketch.size for sketch in sketches] != [pair.photo.size for pair in pairs]:
-        raise InputError(f"the system {title!r} must return one sketch a photo, of the photo's size.")
+def _check(made: Sequence[Image.Image], given: Sequence[Image.Image], title: str, direction: Direction) -> None:
+    if [picture.size for picture in made] != [picture.size for picture in given]:
+        source, result = direction.split("-to-")
+        raise InputError(f"the system {title!r} must return one {result} a {source}, of the {source}'s size.")

@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from oneshot_sketch.backbone import FrozenInstructPix2Pix
+from oneshot_sketch.benchmark.rivals.networks import pretrained
 from oneshot_sketch.benchmark.system import Unavailable, by_name
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.metrics import (
     DirectionalSimilarity,
     Features,
+    FineGrainedMeasure,
     FrechetDistance,
     Fsim,
     IdentityRetrieval,
     InceptionFeatures,
     KernelDistance,
     Lpips,
+    LpipsDiversity,
     Metric,
     MultiScaleSsim,
     PerceptualDistance,
@@ -29,6 +32,7 @@ from oneshot_sketch.metrics import (
 )
 from oneshot_sketch.metrics.lpips import TappedDistance
 from oneshot_sketch.models.clip import load_clip
+from oneshot_sketch.models.fine_grained_embedding import FineGrainedEmbedding
 
 
 def build_metric(name: str, options: Mapping[str, Any] | None = None) -> Metric:
@@ -47,15 +51,29 @@ def perceptual(net: str = "alex", weights: str | None = None, heads: str | None 
 
 
 def frechet(**extractor: Any) -> Metric:
-    return FrechetDistance(_extractor(**extractor))
+    return FrechetDistance(features_of(**extractor))
 
 
 def kernel(**extractor: Any) -> Metric:
-    return KernelDistance(_extractor(**extractor))
+    return KernelDistance(features_of(**extractor))
 
 
-def retrieval(gallery: str = "photos", **extractor: Any) -> Metric:
-    return IdentityRetrieval(_extractor(**extractor), gallery)  # type: ignore[arg-type]
+def retrieval(k: int) -> Callable[..., Metric]:
+    """Among how many nearest the person is looked for → the metric's factory."""
+
+    def build(gallery: str = "photos", **extractor: Any) -> Metric:
+        return IdentityRetrieval(features_of(**extractor), gallery, k)  # type: ignore[arg-type]
+
+    return build
+
+
+def diversity(net: str = "alex", weights: str | None = None, heads: str | None = None, caffe: bool = False) -> Metric:
+    """LPIPS between several photos of one sketch; options as of `perceptual`."""
+    return LpipsDiversity(_tapped(net, weights, heads, caffe))
+
+
+def fine_grained(**extractor: Any) -> Metric:
+    return FineGrainedMeasure(features_of(**extractor))
 
 
 def clip_direction(clip: str = "mini") -> Metric:
@@ -74,20 +92,39 @@ METRICS: dict[str, Callable[..., Metric]] = {
     "clip-direction": clip_direction,
     "fid": frechet,
     "kid": kernel,
-    "rank-1": retrieval,
+    "rank-1": retrieval(1),
+    "rank-5": retrieval(5),
+    "rank-10": retrieval(10),
+    "lpips-diversity": diversity,
+    "fine-grained": fine_grained,
 }
 
 
 @cache
-def _extractor(network: str = "inception", weights: str | None = None, heads: str | None = None, caffe: bool = False) -> Features:
-    """ "inception", a network of LPIPS (its last features, averaged over the picture), or CLIP's image tower by "clip:NAME"."""
+def features_of(
+    network: str = "inception", weights: str | None = None, heads: str | None = None, caffe: bool = False
+) -> Features:
+    """What stands for a picture.
+
+    "inception", a network of LPIPS (its last features, averaged over the picture), CLIP's image tower by "clip:NAME", or
+    "fine-grained", a `FineGrainedEmbedding` whose folder is `weights`.
+    """
     if network == "inception":
         return _or_unavailable(lambda: InceptionFeatures(weights), weights)
+    if network == "fine-grained":
+        return _fine_grained(weights)
     if network.startswith("clip:"):
         towers, name = _clip(network.removeprefix("clip:"))
         return Features(f"{name}, image tower", towers.encode_image)
     tapped = _tapped(network, weights, heads, caffe)
     return Features(f"{tapped.settings}, last features averaged", tapped.pooled)
+
+
+def _fine_grained(folder: str | None) -> Features:
+    if folder is None:
+        raise InputError("a fine-grained embedding needs the folder it was saved in; give it as weights.")
+    network = pretrained(FineGrainedEmbedding, Path(folder))
+    return Features(f"fine-grained embedding {Path(folder).name}", lambda images: network(images.to(network.device)))
 
 
 @cache

@@ -54,7 +54,7 @@ def page(
         for style in summary.styles(part):
             body.append(f"<h3>{escape(part)}, {escape(style)}</h3>{_table(summary, summary.of(part, style))}")
         if part in sheets:
-            body.append(_image(sheets[part], f"{part}: what every system drew"))
+            body.append(_image(sheets[part], f"{part}: what every system made"))
         body += _cases(record, summary, part, without_data)
     body.append("<h2>What the numbers are</h2><ul>")
     body += [f"<li><b>{escape(key)}</b>: {escape(name)}</li>" for key, name in summary.names.items()]
@@ -66,7 +66,8 @@ def page(
         body.append("<h2>Not run</h2><ul>")
         body += [f"<li><b>{escape(title)}</b>: {escape(reason)}</li>" for title, reason in absent.items()]
         body.append("</ul>")
-    body.append(f"<h2>{escape(paper.TITLE)}</h2><p>{escape(paper.CAUTION)}</p>{_paper()}")
+    if settings["direction"] == "photo-to-sketch":
+        body.append(f"<h2>{escape(paper.TITLE)}</h2><p>{escape(paper.CAUTION)}</p>{_paper()}")
     reproduce = escape(json.dumps(settings, indent=1, ensure_ascii=False))
     body.append(f"<h2>To reproduce</h2><p>{escape(made_with(record.environment()))}</p>")
     body.append(f"<details><summary>The protocol</summary><pre>{reproduce}</pre></details>")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from oneshot_sketch.benchmark.record import Job, Record
+from oneshot_sketch.benchmark.record import SIDES, Job, Record
 from oneshot_sketch.benchmark.summary import Summary
 from oneshot_sketch.contact_sheet import contact_sheet
 from oneshot_sketch.images import open_image
@@ -15,7 +15,7 @@ COLUMNS, CASES = 8, 4
 
 
 def contact_sheets(record: Record, summary: Summary, without_data: bool) -> dict[str, Image.Image]:
-    """Part → photo, artist and every system after the first exemplar, a column a photo."""
+    """Part → what was given, the truth and every system after the first exemplar, a column a pair."""
     sheets = {}
     for part in summary.parts():
         jobs = {line.entrant: Job(part, line.entrant, 0) for line in summary.of(part)}
@@ -42,4 +42,5 @@ def cases(record: Record, summary: Summary, part: str, entrant: str, metric: str
 
 
 def _given(record: Record, part: str, photos: Sequence[str]) -> dict[str, list[Image.Image]]:
-    return {kind: [open_image(record.given(part, kind, photo)) for photo in photos] for kind in ("photo", "artist")}
+    sides = SIDES[record.settings["direction"]]
+    return {kind: [open_image(record.given(part, kind, photo)) for photo in photos] for kind in sides}

@@ -6,11 +6,12 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from oneshot_sketch.errors import InputError
 
 SHIPPED = Path(__file__).parent / "protocols"
+Direction = Literal["photo-to-sketch", "sketch-to-photo"]
 BELOW_DATA = "data:"  # begins a path that lies below the data root
 
 
@@ -48,6 +49,8 @@ class Part:
         folder: where it lies below the data root.
         where: columns and the value they must have.
         crop: of photo and sketch alike.
+        completion: from sketch to photo, how much of each sketch's ink is given, in (0, 1]; see `partial_sketches.incomplete`.
+        noise: from sketch to photo, the share of strokes that belong to nothing; see `partial_sketches.noise_strokes`.
     """
 
     title: str
@@ -55,6 +58,19 @@ class Part:
     folder: str = "."
     where: Mapping[str, str] = field(default_factory=dict)
     crop: Crop = field(default_factory=Crop)
+    completion: float = 1.0
+    noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (0 < self.completion <= 1 and 0 <= self.noise < float("inf")):
+            raise InputError(
+                f"a part needs a completion in (0, 1] and a noise of 0 or more, not {self.completion} and {self.noise}."
+            )
+
+    @property
+    def whole(self) -> bool:
+        """Whether sketches are given as they are."""
+        return self.completion == 1 and self.noise == 0
 
 
 @dataclass(frozen=True)
@@ -77,7 +93,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Protocol:
-    """Learn from few pairs, sketch others, judge.
+    """Learn from few pairs, make the one side of others from their other side, judge.
 
     Attributes:
         title: of the report.
@@ -85,12 +101,14 @@ class Protocol:
         parts, entrants, measures: data sets, systems and metrics.
         pairs: how many pairs are learned from at once.
         exemplars: how often this is repeated, each time from other pairs.
-        photos: how many others are drawn of each data set; 0 draws all.
+        photos: how many others are made of each data set; 0 makes all.
         split: "any" chooses exemplars among all pairs; "official" learns from the train split and judges the test split.
         size: side of the square pictures, pixels.
         lookalike_bits: photos whose hashes differ from an exemplar's in no more of 255 bits are not drawn.
         contrast: sketches become grey with contrast 1.5, as the paper evaluates.
         seed: of the choice of exemplars.
+        direction: what is made from what.
+        images: from sketch to photo, how many photos of a sketch diversity is measured over.
     """
 
     title: str
@@ -106,16 +124,23 @@ class Protocol:
     lookalike_bits: int = 30
     contrast: bool = False
     seed: int = 0
+    direction: Direction = "photo-to-sketch"
+    images: int = 1
 
     def __post_init__(self) -> None:
         for name in ("parts", "entrants", "measures"):
             if not getattr(self, name):
                 raise InputError(f"the protocol {self.title!r} has no {name}; give at least one.")
-        for name, least in {"pairs": 1, "exemplars": 1, "photos": 0, "size": 32, "lookalike_bits": 0, "seed": 0}.items():
+        least_of = {"pairs": 1, "exemplars": 1, "photos": 0, "size": 32, "lookalike_bits": 0, "seed": 0, "images": 1}
+        for name, least in least_of.items():
             if getattr(self, name) < least:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least {least}.")
         if self.split not in ("any", "official"):
             raise InputError(f'split is {self.split!r}; choose "any" or "official".')
+        if self.direction not in get_args(Direction):
+            raise InputError(f"direction is {self.direction!r}; choose one of {', '.join(get_args(Direction))}.")
+        if self.direction == "photo-to-sketch" and not (self.images == 1 and all(part.whole for part in self.parts)):
+            raise InputError('images, completion and noise are of protocols with direction = "sketch-to-photo".')
         for name, things in (("parts", self.parts), ("entrants", self.entrants)):
             titles = [thing.title for thing in things]
             if twice := {title for title in titles if titles.count(title) > 1}:

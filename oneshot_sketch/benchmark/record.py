@@ -13,9 +13,12 @@ from typing import Any
 from PIL import Image
 
 from oneshot_sketch.atomic import replacing
-from oneshot_sketch.benchmark.protocol import Protocol
+from oneshot_sketch.benchmark.protocol import Protocol, from_table
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.images import open_image, save_png
+
+# by direction, what systems are given and what they are held against, as pictures and their rows are called
+SIDES = {"photo-to-sketch": ("photo", "artist"), "sketch-to-photo": ("sketch", "photo")}
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,12 @@ class Outcome:
 
     Attributes:
         learning: seconds to learn.
-        drawing: seconds a photo.
+        drawing: seconds a picture.
         memory: peak of the process, or of the GPU's allocations, in MiB.
         names: of the metrics, by their key in the protocol.
         better: 1 where higher is better, −1 where lower is.
         whole: numbers that only the set has.
-        images: a row a photo: photo, identity, style, and the numbers every photo has.
+        images: a row a picture: the pair's name as photo, identity, style, and the numbers every picture has.
     """
 
     learning: float
@@ -65,6 +68,8 @@ class Record:
         self.folder = folder
         file = folder / "protocol.json"
         known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        if known is not None:  # a run of an earlier version gets the defaults of what protocols could not say then
+            known = _as_json(from_table(known, file).settings())
         if protocol is None:
             if known is None:
                 raise InputError(f"{folder} holds no run; give the --output of a benchmark run.")
@@ -110,7 +115,7 @@ class Record:
         return self.folder / "sketches" / job.path / f"{slug(photo)}.png"
 
     def given(self, part: str, kind: str, photo: str) -> Path:
-        """Where a photo ("photo") or the artist's sketch ("artist") was copied, for the report's pictures."""
+        """Where a picture of one of the `SIDES` was copied, for the report's pictures."""
         return self.folder / "given" / slug(part) / kind / f"{slug(photo)}.png"
 
     def sketch(self, job: Job, photo: str) -> Image.Image:

@@ -53,10 +53,10 @@ def markdown(record: Record, summary: Summary, absent: dict[str, str]) -> str:
     text += ["## What the numbers are\n", *(f"- `{key}`: {name}" for key, name in summary.names.items()), ""]
     if absent:
         text += ["## Not run\n", *(f"- {title}: {reason}" for title, reason in absent.items()), ""]
-    text += [f"## {paper.TITLE}\n", paper.CAUTION, "", f"| {' | '.join(paper.COLUMNS)} |", "|---" * len(paper.COLUMNS) + "|"]
-    text += [f"| {' | '.join('–' if cell is None else str(cell) for cell in row)} |" for row in paper.ROWS]
+    if settings["direction"] == "photo-to-sketch":
+        text += [f"## {paper.TITLE}\n", paper.CAUTION, "", f"| {' | '.join(paper.COLUMNS)} |", "|---" * len(paper.COLUMNS) + "|"]
+        text += [*(f"| {' | '.join('–' if cell is None else str(cell) for cell in row)} |" for row in paper.ROWS), ""]
     text += [
-        "",
         "## To reproduce\n",
         made_with(record.environment()),
         "",
@@ -69,9 +69,15 @@ def markdown(record: Record, summary: Summary, absent: dict[str, str]) -> str:
 
 def how(settings: dict[str, object]) -> str:
     """One sentence on what was done."""
-    drawn = settings["photos"] or "all"
+
+    def times(count: object, word: str) -> str:
+        return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+    count = settings["photos"] or "all"
+    backward = settings["direction"] == "sketch-to-photo"
+    made = f"making photos of {count} other sketches" if backward else f"drawing {count} other photos"
     return (
-        f"Learned from {settings['pairs']} pair, {settings['exemplars']} times over, each time drawing {drawn} other photos at "
+        f"Learned from {times(settings['pairs'], 'pair')}, {times(settings['exemplars'], 'time')} over, each time {made} at "
         f"{settings['size']} pixels. Mean ± standard deviation over images × exemplars; in brackets the 95 % bootstrap interval "
         "of the mean, people drawn with replacement."
     )

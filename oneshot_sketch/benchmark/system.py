@@ -1,11 +1,11 @@
-"""What is compared: anything that learns from pairs and then sketches photos, registered by name."""
+"""What is compared: anything that learns from pairs and then goes from one side to the other, registered by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from PIL import Image
 
@@ -13,6 +13,7 @@ from oneshot_sketch.errors import InputError
 from oneshot_sketch.pair import PhotoSketchPair
 
 
+@runtime_checkable
 class System(Protocol):
     """One way to sketch. A fresh object is built for every exemplar."""
 
@@ -25,16 +26,32 @@ class System(Protocol):
         ...
 
 
+@runtime_checkable
+class PhotoSystem(Protocol):
+    """One way back, from sketch to photo. A fresh object is built for every exemplar."""
+
+    def learn(self, pairs: Sequence[PhotoSketchPair]) -> None:
+        """Take in the exemplar pairs; everything that `photograph` needs of them."""
+        ...
+
+    def photograph(self, sketches: Sequence[Image.Image], count: int) -> list[list[Image.Image]]:
+        """`count` photos a sketch, of the sketch's size; the same sketches give the same photos.
+
+        The first is the answer that is judged, and the same whatever the count; a system that knows one answer only repeats it.
+        """
+        ...
+
+
 class Unavailable(Exception):
     """Raised while building a system whose weights are absent; the sentence is shown in the report."""
 
 
-Factory = TypeVar("Factory", bound=Callable[..., System])
-_FACTORIES: dict[str, Callable[..., System]] = {}
+Factory = TypeVar("Factory", bound=Callable[..., System | PhotoSystem])
+_FACTORIES: dict[str, Callable[..., System | PhotoSystem]] = {}
 
 
 def register(name: str) -> Callable[[Factory], Factory]:
-    """Decorator: make a class or function that returns a `System` known to protocols as `name`."""
+    """Decorator: make a class or function that returns a `System` or `PhotoSystem` known to protocols as `name`."""
 
     def add(factory: Factory) -> Factory:
         if _FACTORIES.get(name, factory) is not factory:
@@ -67,7 +84,7 @@ def known_systems() -> list[str]:
     return sorted(_FACTORIES)
 
 
-def build(name: str, options: Mapping[str, Any] | None = None) -> System:
+def build(name: str, options: Mapping[str, Any] | None = None) -> System | PhotoSystem:
     """A fresh system.
 
     Raises:

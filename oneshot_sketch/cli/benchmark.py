@@ -15,7 +15,7 @@ benchmark = typer.Typer(help="Compare systems on pairs: one learned from, the ot
 
 @benchmark.command()
 def run(
-    protocol: Annotated[str, typer.Argument(help="A shipped protocol (hands, fs2k, ablations, os_sketch) or a TOML file.")],
+    protocol: Annotated[str, typer.Argument(help="A shipped protocol (hands, sketch_to_photo, …) or a TOML file.")],
     data: Annotated[Path, typer.Option(help="Folder that the protocol's data lie in.")],
     output: Annotated[Path, typer.Option(help="Folder of the run; an unfinished one is gone on with.")],
     systems: Annotated[list[str] | None, typer.Option(help="Title of an entrant to run; repeat for more, default all.")] = None,

@@ -49,6 +49,9 @@ class Metric(Protocol):
     ) -> None:
         """Take a batch in; every metric reads what it needs of it and leaves the rest.
 
+        To judge the way back, from sketch to photo, `sketches` are the photos made, `truths` the true photos and `photos` the
+        sketches they were made of.
+
         Args:
             sketches: (B, 3, H, W) float in [-1, 1], drawn by the system.
             truths: (B, 3, H, W) float in [-1, 1], the artist's.

@@ -16,22 +16,30 @@ from oneshot_sketch.metrics.features import Features
 
 
 def rank_one(gallery: Tensor, gallery_ids: Sequence[str], probes: Tensor, probe_ids: Sequence[str]) -> Tensor:
-    """Which probes have a picture of their own person as nearest neighbour in the gallery, by cosine.
+    """Which probes have a picture of their own person as nearest neighbour in the gallery: `rank_k` with k = 1."""
+    return rank_k(gallery, gallery_ids, probes, probe_ids, 1)
 
-    A tie with another person is a miss, so features that see no difference score 0, not luck.
+
+def rank_k(gallery: Tensor, gallery_ids: Sequence[str], probes: Tensor, probe_ids: Sequence[str], k: int) -> Tensor:
+    """Which probes have a picture of their own person among their k nearest neighbours in the gallery, by cosine: Acc@k.
+
+    A tie with another person counts against the probe, so features that see no difference score 0, not luck.
 
     Args:
         gallery: (G, d) float.
         gallery_ids: G names, two people or more.
         probes: (P, d) float.
         probe_ids: P names, each in the gallery.
+        k: at least 1.
 
     Returns:
-        (P,) bool; its mean is the rank-1 rate. Chance is about one in the number of people.
+        (P,) bool; its mean is the rank-k rate. Chance is about k in the number of people.
 
     Raises:
-        InputError: features or names that do not match, one person only, or a probe the gallery lacks.
+        InputError: features or names that do not match, one person only, a probe the gallery lacks, or k below 1.
     """
+    if k < 1:
+        raise InputError(f"retrieval looks among the k nearest, and k is {k}; it must be at least 1.")
     check_two_sets(gallery, probes)
     for features, names in ((gallery, gallery_ids), (probes, probe_ids)):
         if len(features) != len(names):
@@ -45,22 +53,24 @@ def rank_one(gallery: Tensor, gallery_ids: Sequence[str], probes: Tensor, probe_
     who, whose = (torch.tensor([number[name] for name in names]) for names in (gallery_ids, probe_ids))
     own = whose.to(probes.device)[:, None] == who.to(probes.device)
     nearness = F.normalize(probes, dim=1) @ F.normalize(gallery, dim=1).T
-    return nearness.masked_fill(~own, -torch.inf).amax(1) > nearness.masked_fill(own, -torch.inf).amax(1)
+    nearest_own = nearness.masked_fill(~own, -torch.inf).amax(1, keepdim=True)
+    return ((nearness >= nearest_own) & ~own).sum(1) < k
 
 
 class IdentityRetrieval(Accumulator):
-    """Rank-1 rate of finding, from each drawn sketch, its person among all photos or all artist's sketches given.
+    """Rank-k rate of finding, from each drawn sketch, its person among all photos or all artist's sketches given.
 
     Args:
         features: what compares faces.
         gallery: where the person is looked for.
+        k: among how many nearest.
     """
 
-    label = "Rank-1 identity retrieval"
     higher_is_better = True
 
-    def __init__(self, features: Features, gallery: Literal["photos", "truths"] = "photos") -> None:
+    def __init__(self, features: Features, gallery: Literal["photos", "truths"] = "photos", k: int = 1) -> None:
         super().__init__()
+        self.label, self.k = f"Rank-{k} identity retrieval", k
         self.settings = f"{features.name}, cosine, among {gallery}"
         self.features, self.gallery = features, gallery
         self._found: list[tuple[Tensor, Tensor, Sequence[str]]] = []
@@ -70,7 +80,7 @@ class IdentityRetrieval(Accumulator):
             raise InputError(f"{self.label} has judged no picture yet; update it first.")
         gallery, probes, names = zip(*self._found, strict=True)
         everyone = [name for batch in names for name in batch]
-        hits = rank_one(torch.cat(gallery), everyone, torch.cat(probes), everyone).float()
+        hits = rank_k(torch.cat(gallery), everyone, torch.cat(probes), everyone, self.k).float()
         return Score(self.name, hits.mean().item(), tuple(hits.tolist()))
 
     def _seen(self) -> list[str]:

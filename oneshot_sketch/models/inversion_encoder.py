@@ -86,7 +86,7 @@ class InversionEncoder(ModelMixin, ConfigMixin):
         else:
             # Sides of the pyramid's maps: 1/16, 1/8 and 1/4 of the picture's.
             sides = [input_size // (16 if i < COARSE else 8 if i < MIDDLE else 4) for i in range(num_ws)]
-            self.styles = nn.ModuleList(_StyleHead(widths[3], w_dim, side) for side in sides)
+            self.styles = nn.ModuleList(StyleHead(widths[3], w_dim, side) for side in sides)
             self.latlayer1 = nn.Conv2d(widths[2], widths[3], 1)
             self.latlayer2 = nn.Conv2d(widths[1], widths[3], 1)
 
@@ -210,7 +210,7 @@ class _SqueezeExcitation(nn.Module):
         return x * self.fc2(self.fc1(x.mean((2, 3), keepdim=True)).relu()).sigmoid()
 
 
-class _StyleHead(nn.Module):
+class StyleHead(nn.Module):
     """Strided convolutions from a map of that side to one pixel, then an equalised linear layer (*map2style*)."""
 
     def __init__(self, inputs: int, w_dim: int, side: int) -> None:

@@ -5,9 +5,12 @@ from oneshot_sketch.benchmark.rivals import (  # noqa: F401
     gatys,  # pyright: ignore[reportUnusedImport]
     ide,  # pyright: ignore[reportUnusedImport]
     instruction,  # pyright: ignore[reportUnusedImport]
+    latent_optimisation,  # pyright: ignore[reportUnusedImport]
     most_net,  # pyright: ignore[reportUnusedImport]
+    picture_that_sketch,  # pyright: ignore[reportUnusedImport]
     pix2pix,  # pyright: ignore[reportUnusedImport]
     sdedit,  # pyright: ignore[reportUnusedImport]
+    some_face,  # pyright: ignore[reportUnusedImport]
     stylesketch,  # pyright: ignore[reportUnusedImport]
     text,  # pyright: ignore[reportUnusedImport]
 )

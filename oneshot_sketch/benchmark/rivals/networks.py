@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,8 +14,10 @@ from PIL import Image
 from oneshot_sketch.backbone import FrozenInstructPix2Pix
 from oneshot_sketch.benchmark.system import Unavailable
 from oneshot_sketch.errors import InputError
+from oneshot_sketch.images import to_pil
 from oneshot_sketch.pipelines.one_shot_sketch import OneShotSketchPipeline
 from oneshot_sketch.pipelines.sketch_prior import FittedPrior, Prior, draw_prior, open_prior
+from oneshot_sketch.sketch_prior import KINDS, MINI
 
 logger = logging.getLogger(__name__)
 BATCH = 10
@@ -27,16 +30,16 @@ def pipeline(backbone: str) -> OneShotSketchPipeline:
     Raises:
         Unavailable: the checkpoint is neither here nor to be had.
     """
-    place = _place()
+    where = place()
     try:
-        pipe = OneShotSketchPipeline.from_pretrained(backbone, dtype=torch.bfloat16 if place.type == "cuda" else torch.float32)
+        pipe = OneShotSketchPipeline.from_pretrained(backbone, dtype=torch.bfloat16 if where.type == "cuda" else torch.float32)
     except InputError as error:
         raise Unavailable(str(error)) from None
     pipe.set_progress_bar_config(disable=True)
-    return pipe.to(place)
+    return pipe.to(where)
 
 
-def _place() -> torch.device:
+def place() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -72,9 +75,41 @@ def forgiving_prior(name: str) -> ForgivingPrior:
         Unavailable: its weights are neither here nor to be had.
     """
     try:
-        return ForgivingPrior(open_prior(name, _place()))
+        return ForgivingPrior(open_prior(name, place()))
     except InputError as error:
         raise Unavailable(str(error)) from None
+
+
+@cache
+def pretrained(kind: Any, folder: Path) -> Any:
+    """A network of ours from its folder, frozen, on CUDA where there is one.
+
+    Raises:
+        Unavailable: there is no such folder.
+        InputError: it holds something else.
+    """
+    if not (folder / "config.json").is_file():
+        raise Unavailable(f"{folder} is not here")
+    try:
+        network = kind.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        raise InputError(f"{folder} could not be loaded as a {kind.__name__} ({reason}); save or copy it again.") from None
+    return network.eval().requires_grad_(False).to(place())
+
+
+def prior_part(name: str, part: str) -> Any:
+    """The `generator` or `sketch_generator` of the embedded sketch prior if the name is "mini", or from a folder of its own.
+
+    Raises:
+        Unavailable, InputError: as of `pretrained`.
+    """
+    return pretrained(KINDS[part], MINI / part if name == "mini" else Path(name))
+
+
+def photos_of(pictures: torch.Tensor, size: tuple[int, int]) -> list[Image.Image]:
+    """What a generator made, (B, 3, H, W) about [-1, 1], in a size of pictures."""
+    return [p if p.size == size else p.resize(size, Image.Resampling.LANCZOS) for p in to_pil(pictures.float())]
 
 
 def drawn(pipe: OneShotSketchPipeline, photos: Sequence[Image.Image], seed: int, **arguments: Any) -> list[Image.Image]:
