@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from oneshot_sketch.learners.instruction import InstructionLearner
     from oneshot_sketch.pair import PhotoSketchPair
     from oneshot_sketch.pipelines.one_shot_sketch import OneShotSketchPipeline
+    from oneshot_sketch.sketch_prior import SketchPrior
 
 _HOME = {
     "FrozenInstructPix2Pix": "backbone",
@@ -26,6 +27,7 @@ _HOME = {
     "LearnedInstruction": "learned_instruction",
     "OneShotSketchPipeline": "pipelines.one_shot_sketch",
     "PhotoSketchPair": "pair",
+    "SketchPrior": "sketch_prior",
 }
 __all__ = [
     "FrozenInstructPix2Pix",
@@ -36,6 +38,7 @@ __all__ = [
     "LearnedInstruction",
     "OneShotSketchPipeline",
     "PhotoSketchPair",
+    "SketchPrior",
 ]
 
 

@@ -18,6 +18,7 @@ PUBLIC = [
     "LearnedInstruction",
     "OneShotSketchPipeline",
     "PhotoSketchPair",
+    "SketchPrior",
 ]
 HEAVY = {"torch", "diffusers", "transformers", "numpy", "PIL", "huggingface_hub", "safetensors"}
 
@@ -40,7 +41,7 @@ def test_other_names_do_not_resolve() -> None:
         exec("from oneshot_sketch import Sketcher")
 
 
-@pytest.mark.parametrize("module", ["oneshot_sketch", "oneshot_sketch.cli.main"])
+@pytest.mark.parametrize("module", ["oneshot_sketch", "oneshot_sketch.cli.main", "oneshot_sketch.models"])
 def test_importing_is_light_and_silent(module: str) -> None:
     program = f"import sys; before = set(sys.modules); import {module}; print(*set(sys.modules) - before)"
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True)

@@ -19,7 +19,7 @@ import face_scenes  # noqa: E402
 import face_sources  # noqa: E402
 import train_face_finder  # noqa: E402
 
-from oneshot_sketch.data.landmarks import five_points  # noqa: E402
+from oneshot_sketch.landmarks import five_points  # noqa: E402
 from oneshot_sketch.models.face_finder import reach  # noqa: E402
 
 FRONTAL = np.array([(52, 44), (88, 44), (70, 62), (56, 80), (84, 80)], np.float32)

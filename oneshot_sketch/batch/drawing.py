@@ -7,24 +7,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 import torch
 from PIL import Image
 
 from oneshot_sketch.backbone import drawing_defaults, fingerprint
+from oneshot_sketch.errors import InputError
 from oneshot_sketch.images import MIN_SIDE
 from oneshot_sketch.learned_instruction import LearnedInstruction
 from oneshot_sketch.pipelines.loading import SettledPipeline, load_backbone
 from oneshot_sketch.pipelines.photos import fitted_photos
+from oneshot_sketch.pipelines.sketch_prior import FittedPrior, Prior, PriorGuidance, draw_prior, open_prior
 
 METADATA = "oneshot_sketch"  # the text chunk of a sketch's PNG
 _KEY_VERSION = 1  # raised when the same settings begin to draw another picture
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawingSettings:
-    """What a sketch depends on beside the photo, the instruction and the backbone; names and defaults of the pipeline call.
+class DrawingSettings(PriorGuidance):
+    """What a sketch depends on beside photo, instruction, backbone and prior; names and defaults of the pipeline call.
 
     Attributes:
         seed: of the run, 0 to 2**32 − 1. Each photo's own seed follows from it and the photo's bytes.
@@ -43,10 +46,12 @@ class Drawing:
 
     Args:
         backbone: default the one the instruction was learned on.
+        sketch_prior: "mini", a folder or a `SketchPrior`; not loaded where the settings do not use it.
         device: default CUDA where there is one.
 
     Raises:
-        InputError: the backbone, the device or the resolution is not usable, or the instruction is of another backbone.
+        InputError: the backbone, the device, the resolution or the prior is not usable, or the instruction is of another
+            backbone.
     """
 
     def __init__(
@@ -56,8 +61,11 @@ class Drawing:
         *,
         name: str = "default",
         backbone: str | None = None,
+        sketch_prior: Prior | str | Path | None = None,
         device: str | None = None,
     ) -> None:
+        if settings.uses_prior and sketch_prior is None:
+            raise InputError("there is no sketch prior to guide by; name one: --sketch-prior mini, or sketch_prior= in Python.")
         backbone = backbone or instruction.record.backbone
         self.pipe = load_backbone(backbone, device, SettledPipeline).load_instruction(instruction, name=name)
         self.native = self.pipe.unet.config.sample_size * self.pipe.vae_scale_factor
@@ -68,7 +76,7 @@ class Drawing:
         }
         defaults = {**drawing_defaults(backbone), **instruction.record.drawing}
         self.call: dict[str, Any] = {key: defaults[key] if value is None else value for key, value in chosen.items()}
-        self._about = {"instruction": {name: 1.0}, "text": settings.text}
+        self._about: dict[str, Any] = {"instruction": {name: 1.0}, "text": settings.text}
         self.settings = settings
         self.fit(Image.new("RGB", (4 * MIN_SIDE, 4 * MIN_SIDE)))  # an unusable resolution is no photo's fault
         # Encoded once, not once a batch: a batch on a CPU is a few photos, and the text tower costs a twentieth of one.
@@ -88,6 +96,13 @@ class Drawing:
             "text": settings.text,
             **{key: float(value) for key, value in self.call.items()},
         }
+        self._prior: Prior | None = None
+        self._one_at_a_time = Lock()
+        if settings.uses_prior and sketch_prior is not None:
+            self._prior = open_prior(sketch_prior, self.pipe.device)
+            self._about["sketch_prior"] = self._prior.fingerprint
+            self.call |= settings.prior_arguments
+            everything |= {"sketch_prior": self._prior.fingerprint, **settings.prior_arguments}
         self._recipe = json.dumps(everything, sort_keys=True).encode()
 
     def key(self, photo: str) -> str:
@@ -102,7 +117,22 @@ class Drawing:
         """A photo at the size it is drawn in."""
         return fitted_photos(photo, self.settings.resolution, self.native)[0]
 
-    def draw(self, fitted: Sequence[Image.Image], photos: Sequence[str], size: int) -> list[tuple[Image.Image, dict[str, str]]]:
+    def prior(self, photo: Image.Image, size: tuple[int, int]) -> FittedPrior | None:
+        """What the prior makes of a photo, at the size it is drawn in; None where the settings use none.
+
+        Photo by photo, so that neighbours do not matter; it may be called from several threads.
+
+        Raises:
+            InputError: there is not one face to draw.
+        """
+        if self._prior is None:
+            return None
+        with self._one_at_a_time:
+            return draw_prior(self._prior, [photo], size)
+
+    def draw(
+        self, fitted: Sequence[Image.Image], photos: Sequence[str], size: int, priors: Sequence[FittedPrior | None]
+    ) -> list[tuple[Image.Image, dict[str, str]]]:
         """Sketches of fitted photos of one size, each with the text chunks of its PNG.
 
         Matrix products and convolutions choose their order of summation by the size of the batch, and at odd ones by the
@@ -112,6 +142,7 @@ class Drawing:
         Args:
             photos: SHA-256 of each photo's bytes.
             size: of a full batch.
+            priors: what `prior` made of each.
 
         Raises:
             InputError: steps or scales are out of range.
@@ -125,22 +156,26 @@ class Drawing:
             generator=[torch.Generator().manual_seed(seeds[i]) for i in filled],
             prompt_embeds=self._rows,
             negative_prompt_embeds=self._negatives,
+            prior_sketch=None if self._prior is None else FittedPrior.join([priors[i] for i in filled]),  # type: ignore[misc]
             **self.call,
         )
-        shared = {**drawn.settings, **self._about}
-        return [
-            (drawn.images[i], {METADATA: json.dumps({**shared, "seed": seeds[i], "photo": photo, "key": self.key(photo)})})
-            for i, photo in enumerate(photos)
-        ]
+        sketches = []
+        for i, photo in enumerate(photos):
+            own = {"seed": seeds[i], "photo": photo, "key": self.key(photo)}
+            if (prior := priors[i]) is not None:
+                own["inversion_error"] = prior.error.item()
+            sketches.append((drawn.images[i], {METADATA: json.dumps({**drawn.settings, **self._about, **own})}))
+        return sketches
 
 
-def key_of(sketch: Path) -> str | None:
-    """The key a sketch carries in its PNG, or None where there is no sketch of ours."""
+def record_of(sketch: Path) -> dict[str, Any]:
+    """What a sketch carries in its PNG: the settings, "photo", "key"; empty where there is no sketch of ours."""
     try:
         with Image.open(sketch, formats=("PNG",)) as image:
-            return json.loads(image.info[METADATA])["key"]
+            record = json.loads(image.info[METADATA])
     except (OSError, KeyError, ValueError, TypeError, SyntaxError):
-        return None
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def load_instruction(instruction: LearnedInstruction | str | Path) -> tuple[LearnedInstruction, str]:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from oneshot_sketch.errors import InputError
 
 _TABLE = """
 create table if not exists photos (
-    name text primary key, photo text not null, sha256 text, key text, seed integer, error text, finished real not null
+    name text primary key, photo text not null, sha256 text, key text, seed integer, error text, finished real not null,
+    inversion_error real
 ) without rowid
 """
 
@@ -33,6 +34,7 @@ class Row:
         seed: of this photo's noise.
         error: why there is no sketch, or None.
         finished: seconds since 1970.
+        inversion_error: how far the sketch prior's photo is from this one; None without a prior.
     """
 
     name: str
@@ -42,6 +44,10 @@ class Row:
     seed: int | None
     error: str | None
     finished: float
+    inversion_error: float | None = None
+
+
+_MARKS = ", ".join("?" for _ in fields(Row))
 
 
 class Manifest:
@@ -62,7 +68,9 @@ class Manifest:
         """
         if rows := list(rows):
             with _opened(self.path) as base:
-                base.executemany("insert or replace into photos values (?, ?, ?, ?, ?, ?, ?)", map(_plain, rows))
+                if len(base.execute("pragma table_info(photos)").fetchall()) < len(fields(Row)):
+                    base.execute("alter table photos add column inversion_error real")  # a file of before sketch priors
+                base.executemany(f"insert or replace into photos values ({_MARKS})", map(_plain, rows))
 
     def missing(self, rows: Iterable[Row]) -> list[Row]:
         """Those that are not in the file with the same key."""
@@ -86,10 +94,10 @@ def read_manifest(folder: str | Path) -> Iterator[Row]:
         for file in files:
             with _opened(file) as base:
                 merged.executemany(
-                    "insert into photos values (?, ?, ?, ?, ?, ?, ?) on conflict (name) do update set photo = excluded.photo, "
+                    f"insert into photos values ({_MARKS}) on conflict (name) do update set photo = excluded.photo, "
                     "sha256 = excluded.sha256, key = excluded.key, seed = excluded.seed, error = excluded.error, "
-                    "finished = excluded.finished where excluded.finished > finished",
-                    base.execute("select * from photos"),
+                    "finished = excluded.finished, inversion_error = excluded.inversion_error where excluded.finished > finished",
+                    ((*row, None)[: len(fields(Row))] for row in base.execute("select * from photos")),
                 )
         yield from (Row(*row) for row in merged.execute("select * from photos order by name"))
 

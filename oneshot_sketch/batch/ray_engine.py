@@ -61,7 +61,8 @@ def sketch_with_ray(
         except (ConnectionError, ValueError) as error:
             reason = str(error).strip().split("\n")[0].rstrip(".")
             raise InputError(
-                f"there is no Ray cluster to use ({reason}); check RAY_ADDRESS, or unset it to start one here."
+                f"there is no Ray cluster to use ({reason}); check RAY_ADDRESS, set RAY_AUTH_MODE=token if the cluster wants "
+                "a token, or unset both to start one here."
             ) from None
     resources = ray.cluster_resources()
     gpus = int(resources.get("GPU", 0)) if device is None else 0

@@ -18,6 +18,7 @@ from oneshot_sketch.batch.sources import Source, find_photos
 from oneshot_sketch.batch.stream import Done, sketch_stream
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.learned_instruction import LearnedInstruction
+from oneshot_sketch.pipelines.sketch_prior import Prior
 
 _RECORD_EVERY = 1.0  # seconds; a sketch carries its own record, so a row may come later
 
@@ -60,6 +61,7 @@ def sketch_photos(
     *,
     settings: DrawingSettings | None = None,
     backbone: str | None = None,
+    sketch_prior: Prior | str | Path | None = None,
     device: str | None = None,
     batch_size: int | None = None,
     recursive: bool = False,
@@ -77,13 +79,14 @@ def sketch_photos(
         instruction: an object, a folder or a Hub id.
         settings: default `DrawingSettings()`.
         backbone: default the one the instruction was learned on.
+        sketch_prior: "mini", a folder or a `SketchPrior`, for settings that use one.
         device: default CUDA where there is one; under torchrun, the one of LOCAL_RANK.
         batch_size: photos drawn together, default 1 on a CPU and 8 elsewhere; never more than there are photos.
         recursive, column: as in `find_photos`.
         engine: "ray" sketches on the Ray cluster of RAY_ADDRESS, or on one started here; `output` must be a folder that
             all its machines share.
         workers: of the Ray engine, default one a GPU, or one a CPU but one.
-        progress: show a bar.
+        progress: show a bar, and the inversion error of each photo sketched with a prior.
 
     Returns:
         what was done; under torchrun, by all processes together.
@@ -117,7 +120,7 @@ def sketch_photos(
     wanted = (photo for photo in found() if claims.claim(photo) and photo.shard(world) == rank)
 
     learned, name = load_instruction(instruction)
-    how = {"settings": settings or DrawingSettings(), "name": name, "backbone": backbone}
+    how = {"settings": settings or DrawingSettings(), "name": name, "backbone": backbone, "sketch_prior": sketch_prior}
     if engine == "ray":
         from oneshot_sketch.batch.ray_engine import sketch_with_ray
 
@@ -143,6 +146,8 @@ def _record(done: Iterable[list[Done]], manifest: Manifest, total: int | None, p
             for portion in done:
                 for one in portion:
                     summary.count(one)
+                    if progress and not one.kept and one.row.inversion_error is not None:
+                        bar.write(f"{one.row.name}: inversion error {one.row.inversion_error:.3f}")
                 rows += [one.row for one in portion if not one.kept]
                 rows += manifest.missing(one.row for one in portion if one.kept)
                 bar.update(len(portion))

@@ -15,11 +15,12 @@ from typing import TypeVar
 
 from PIL import Image
 
-from oneshot_sketch.batch.drawing import Drawing, key_of
+from oneshot_sketch.batch.drawing import Drawing, record_of
 from oneshot_sketch.batch.manifest import Row
 from oneshot_sketch.batch.photos import Photo
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.images import save_png
+from oneshot_sketch.pipelines.sketch_prior import FittedPrior
 
 MAX_WAITING = 64 * 2**20  # bytes of fitted pixels that wait for others of their size
 T = TypeVar("T")
@@ -39,6 +40,7 @@ class _Fitted:
     photo: Photo
     sha256: str
     picture: Image.Image
+    prior: FittedPrior | None
 
 
 def sketch_stream(drawing: Drawing, photos: Iterable[Photo], output: Path, size: int) -> Iterator[list[Done]]:
@@ -61,7 +63,9 @@ def sketch_stream(drawing: Drawing, photos: Iterable[Photo], output: Path, size:
         writing: list[Future[Done]] = []
         for group in _groups(ready, size, finished):
             if group:
-                drawn = drawing.draw([one.picture for one in group], [one.sha256 for one in group], size)
+                drawn = drawing.draw(
+                    [one.picture for one in group], [one.sha256 for one in group], size, [one.prior for one in group]
+                )
                 finished += [future.result() for future in writing]
                 writing = [
                     writers.submit(_write, drawing, one, sketch, text, output)
@@ -94,11 +98,15 @@ def _prepare(drawing: Drawing, photo: Photo, output: Path) -> Done | _Fitted:
     try:
         content = photo.read()
         digest = sha256(content).hexdigest()
-        if key_of(output / f"{photo.name}.png") == drawing.key(digest):
-            return Done(_row(drawing, photo, digest), kept=True)
-        return _Fitted(photo, digest, drawing.fit(photo.decode(content)))
+        record = record_of(output / f"{photo.name}.png")
+        if record.get("key") == drawing.key(digest):
+            return Done(_row(drawing, photo, digest, record.get("inversion_error")), kept=True)
+        upright = photo.decode(content)
+        fitted = drawing.fit(upright)
+        return _Fitted(photo, digest, fitted, drawing.prior(upright, fitted.size))
     except InputError as error:
-        return Done(Row(photo.name, photo.path, digest, None, None, str(error), time.time()))
+        sentence = str(error) if photo.path in str(error) else f"{photo.path}: {error}"
+        return Done(Row(photo.name, photo.path, digest, None, None, sentence, time.time()))
 
 
 def _groups(ready: Iterable[Done | _Fitted], size: int, finished: list[Done]) -> Iterator[list[_Fitted]]:
@@ -127,8 +135,9 @@ def _groups(ready: Iterable[Done | _Fitted], size: int, finished: list[Done]) ->
 
 def _write(drawing: Drawing, one: _Fitted, sketch: Image.Image, text: dict[str, str], output: Path) -> Done:
     save_png(sketch, output / f"{one.photo.name}.png", text)
-    return Done(_row(drawing, one.photo, one.sha256))
+    return Done(_row(drawing, one.photo, one.sha256, None if one.prior is None else one.prior.error.item()))
 
 
-def _row(drawing: Drawing, photo: Photo, digest: str) -> Row:
-    return Row(photo.name, photo.path, digest, drawing.key(digest), drawing.seed(digest), None, time.time())
+def _row(drawing: Drawing, photo: Photo, digest: str, inversion_error: float | None) -> Row:
+    key, seed = drawing.key(digest), drawing.seed(digest)
+    return Row(photo.name, photo.path, digest, key, seed, None, time.time(), inversion_error)

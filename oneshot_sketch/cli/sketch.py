@@ -35,6 +35,10 @@ def sketch(
     guidance_scale: Annotated[float | None, typer.Option(help="Of the instruction.")] = None,
     image_guidance_scale: Annotated[float | None, typer.Option(help="Of the photo; at least 1.")] = None,
     resolution: Annotated[str, typer.Option(help='"native", "photo" or a number of pixels.')] = "native",
+    sketch_prior: Annotated[str | None, typer.Option(help='Folder of a sketch prior, or "mini".')] = None,
+    sketch_prior_scale: Annotated[
+        float | None, typer.Option(help="How much the prior counts; 0 is not at all. Default: 1 with --sketch-prior.")
+    ] = None,
     backbone: Annotated[str | None, typer.Option(help="Default: the one the instruction was learned on.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Each photo's own follows from it and the photo.")] = 0,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …")] = None,
@@ -54,6 +58,7 @@ def sketch(
         guidance_scale=guidance_scale,
         image_guidance_scale=image_guidance_scale,
         resolution=int(resolution) if resolution.isdecimal() else resolution,  # type: ignore[arg-type]
+        sketch_prior_scale=float(sketch_prior is not None) if sketch_prior_scale is None else sketch_prior_scale,
         seed=seed,
     )
     summary = sketch_photos(
@@ -65,6 +70,7 @@ def sketch(
         output,
         settings=settings,
         backbone=backbone,
+        sketch_prior=sketch_prior,
         device=device,
         batch_size=batch_size,
         recursive=recursive,

@@ -3,9 +3,9 @@
 from oneshot_sketch.data.alignment import align
 from oneshot_sketch.data.catalogue import CATALOGUE, load_pairs
 from oneshot_sketch.data.contrast import high_contrast_grey
-from oneshot_sketch.data.landmarks import YuNet
 from oneshot_sketch.data.near_duplicates import NearDuplicate, find_near_duplicates, report_near_duplicates
 from oneshot_sketch.data.rows import Source, to_pair, to_pairs
+from oneshot_sketch.landmarks import YuNet
 
 __all__ = [
     "CATALOGUE",

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from oneshot_sketch.data.landmarks import five_points
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.images import to_rgb
+from oneshot_sketch.landmarks import five_points
 
 Landmarks = Callable[[Image.Image], ArrayLike]
 """A picture → its five points, as `five_points` has them."""

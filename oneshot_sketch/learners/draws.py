@@ -22,22 +22,22 @@ class Draws:
 def draw(config: InstructionLearnerConfig, step: int, views: int, num_timesteps: int, shape: tuple[int, ...]) -> Draws:
     """The draws of one step, on the CPU whatever the device, so that they are the same everywhere."""
     count = config.draws
-    generator = _generator(config.seed, 1 + step)
-    view = torch.randint(views, (count,), generator=generator)
+    fresh = generator(config.seed, 1 + step)
+    view = torch.randint(views, (count,), generator=fresh)
     if config.timesteps == "stratified":
-        t = (torch.arange(count) + torch.rand(count, generator=generator)) / count * num_timesteps
+        t = (torch.arange(count) + torch.rand(count, generator=fresh)) / count * num_timesteps
         t = t.long().clamp(max=num_timesteps - 1)
     elif config.timesteps == "uniform":
-        t = torch.randint(num_timesteps, (count,), generator=generator)
+        t = torch.randint(num_timesteps, (count,), generator=fresh)
     else:
         place = torch.arange(step * count, (step + 1) * count)
         passes = place // num_timesteps
-        orders = {int(p): torch.randperm(num_timesteps, generator=_generator(config.seed, -1 - int(p))) for p in passes.unique()}
+        orders = {int(p): torch.randperm(num_timesteps, generator=generator(config.seed, -1 - int(p))) for p in passes.unique()}
         t = torch.stack([orders[int(p)][i % num_timesteps] for p, i in zip(passes, place, strict=True)])
     if config.fixed_noise:
-        noise = torch.stack([torch.randn(shape, generator=_generator(config.seed, 1_000_000 + int(i))) for i in t])
+        noise = torch.stack([torch.randn(shape, generator=generator(config.seed, 1_000_000 + int(i))) for i in t])
     else:
-        noise = torch.randn((count, *shape), generator=generator)
+        noise = torch.randn((count, *shape), generator=fresh)
     return Draws(view, t, noise)
 
 
@@ -45,9 +45,10 @@ def fixed_grid(config: InstructionLearnerConfig, num_timesteps: int, shape: tupl
     """`config.grid` timesteps spread over the schedule, each with its own noise, always the same."""
     count = config.grid
     t = ((torch.arange(count) + 0.5) / count * num_timesteps).long()
-    noise = torch.randn((count, *shape), generator=_generator(config.seed, 0))
+    noise = torch.randn((count, *shape), generator=generator(config.seed, 0))
     return Draws(torch.arange(count) % views, t, noise)
 
 
-def _generator(seed: int, stream: int) -> torch.Generator:
+def generator(seed: int, stream: int) -> torch.Generator:
+    """On the CPU, the same for the same two numbers."""
     return torch.Generator().manual_seed((seed * 1_000_003 + stream) % 2**63)

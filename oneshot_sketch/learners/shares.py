@@ -37,13 +37,17 @@ class Shares:
             at_most: draws in a micro-batch, where `micro_batch` does not say it.
         """
         count = len(draws.t)
-        process, processes = (self.accelerator.process_index, self.accelerator.num_processes) if self.accelerator else (0, 1)
-        first, stop = count * process // processes, count * (process + 1) // processes
+        own = self.of_range(count)
         size = min(self.micro_batch or at_most, at_most)
-        for i in range(first, stop, size):
-            part = slice(i, min(i + size, stop))
+        for i in own[::size]:
+            part = slice(i, min(i + size, own.stop))
             batch = Draws(draws.view[part], draws.t[part], draws.noise[part])
             yield batch, len(batch.t) / count
+
+    def of_range(self, count: int) -> range:
+        """Which of `count` things are this process's own."""
+        process, processes = (self.accelerator.process_index, self.accelerator.num_processes) if self.accelerator else (0, 1)
+        return range(count * process // processes, count * (process + 1) // processes)
 
     def sum(self, tensor: Tensor) -> Tensor:
         """Over the processes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,7 @@ class Run:
         if state is None:
             return
         tensors, scalars = state
-        for key, value in self.identity.items():
-            if scalars.get(key) != as_json(value):
-                raise InputError(f"{folder} holds a run with another {key}; delete it or choose another folder.")
+        check_same_run(self.identity, scalars, folder)
         self.free.data.copy_(tensors["free"])
         self.average.copy_(tensors["average"])
         self.best.copy_(tensors["best"])
@@ -69,6 +68,16 @@ class Run:
             self.scaler.load_state_dict(scalars["scaler"])
         self.step, self.best_step = scalars["step"], scalars["best_step"]
         self.first, self.lowest, self.curve = scalars["first"], scalars["lowest"], scalars["curve"]
+
+
+def check_same_run(identity: Mapping[str, Any], scalars: Mapping[str, Any], folder: Path) -> None:
+    """
+    Raises:
+        InputError: the state in `folder` is of a run with another identity.
+    """
+    for key, value in identity.items():
+        if scalars.get(key) != as_json(value):
+            raise InputError(f"{folder} holds a run with another {key}; delete it or choose another folder.")
 
 
 def as_json(value: Any) -> Any:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.metrics.features import Features
-from oneshot_sketch.metrics.weights import read_tensors
+from oneshot_sketch.weights import read_tensors
 
 
 class InceptionFeatures(Features):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.metrics.accumulator import PerImage, needed
 from oneshot_sketch.metrics.checks import check_comparable, check_images
-from oneshot_sketch.metrics.weights import read_tensors
+from oneshot_sketch.weights import read_tensors
 
 MIN_SIDE = 32
 # What LPIPS subtracts from RGB in [-1, 1], and divides by.

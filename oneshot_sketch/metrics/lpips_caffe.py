@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from oneshot_sketch.metrics.lpips import TRUNKS, TappedDistance
-from oneshot_sketch.metrics.weights import read_tensors
+from oneshot_sketch.weights import read_tensors
 
 MEAN_BGR = (103.94, 116.78, 123.68)
 TRUNK = TRUNKS["squeeze"]

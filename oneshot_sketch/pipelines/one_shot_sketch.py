@@ -23,12 +23,14 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
-from oneshot_sketch.backbone import check_components, drawing_defaults, fingerprint, locate, one_sentence
+from oneshot_sketch.backbone import check_components, drawing_defaults, locate, one_sentence
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.images import ImageLike, save_png
 from oneshot_sketch.learned_instruction import LearnedInstruction
 from oneshot_sketch.models.patch_autoencoder import PatchAutoencoder
-from oneshot_sketch.pipelines.photos import fitted_photos
+from oneshot_sketch.pipelines.instructions import LoadedInstructions
+from oneshot_sketch.pipelines.photos import fit_photos, open_photos
+from oneshot_sketch.pipelines.sketch_prior import Drawn, FittedPrior, GuidedBySketchPrior, PriorGuidance
 
 logger = logging.getLogger(__name__)
 
@@ -40,10 +42,12 @@ class OneShotSketchOutput(StableDiffusionPipelineOutput):
     Attributes:
         images: `PIL.Image` list, or an array or tensor as `output_type` asked.
         nsfw_content_detected: as in diffusers.
-        settings: the arguments that made them, JSON-ready.
+        settings: the arguments that made them, JSON-ready; with a sketch prior, `inversion_error` of each photo.
+        prior: the prior's sketches that guided them, their trust and error; None without.
     """
 
     settings: dict[str, Any] = field(default_factory=dict)
+    prior: FittedPrior | None = None
 
     def save(self, path: str | Path, index: int = 0) -> None:
         """Write one of the images as PNG, with `settings` in its text chunk `oneshot_sketch`."""
@@ -57,7 +61,7 @@ class _GivenEmbeds(list[Tensor]):
     """IP-adapter embeddings on their way through an argument that upstream tests for images only."""
 
 
-class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
+class OneShotSketchPipeline(LoadedInstructions, GuidedBySketchPrior, StableDiffusionInstructPix2PixPipeline):
     """`StableDiffusionInstructPix2PixPipeline` that draws by learned instructions.
 
     Any InstructPix2Pix checkpoint loads unchanged; LoRA, textual inversion, IP-adapter, offloading, callbacks and
@@ -108,90 +112,6 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
         pipe._name = str(name)
         return pipe
 
-    # ── instructions ──
-
-    @property
-    def instructions(self) -> dict[str, LearnedInstruction]:
-        """The loaded instructions by name."""
-        return self.__dict__.setdefault("_instructions", {})
-
-    @property
-    def instruction(self) -> LearnedInstruction | None:
-        """The one that draws: the active one, or the blend of the active ones."""
-        active: list[tuple[str, float]] = self.__dict__.get("_active", [])
-        if not active:
-            return None
-        (name, total), *others = active
-        mixed = self.instructions[name]
-        for name, weight in others:
-            total += weight
-            mixed = mixed.blend(self.instructions[name], weight / total)
-        return mixed
-
-    def load_instruction(
-        self,
-        instruction: LearnedInstruction | str | Path,
-        name: str | None = None,
-        *,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        cache_dir: str | Path | None = None,
-        local_files_only: bool = False,
-    ) -> OneShotSketchPipeline:
-        """Load an instruction and draw by it.
-
-        Args:
-            instruction: a folder, a Hub id or the object itself.
-            name: to call it by, default the folder's or repository's last part, or "default".
-            revision, token, cache_dir, local_files_only: of `LearnedInstruction.from_pretrained`, for a Hub id.
-
-        Raises:
-            InputError: not an instruction, or one learned on another backbone.
-        """
-        if not isinstance(instruction, LearnedInstruction):
-            name = name or Path(str(instruction)).name
-            instruction = LearnedInstruction.from_pretrained(
-                instruction, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only
-            )
-        self._check_fit(instruction)
-        name = name or "default"
-        self.instructions[name] = instruction
-        self.set_instruction(name)
-        return self
-
-    def set_instruction(self, names: str | Sequence[str], weights: Sequence[float] | None = None) -> None:
-        """Draw by one loaded instruction, or by several blended with `weights` (default equal)."""
-        names = [names] if isinstance(names, str) else list(names)
-        weights = [1.0] * len(names) if weights is None else list(weights)
-        if missing := [name for name in names if name not in self.instructions]:
-            raise InputError(f"no instruction {missing[0]!r} is loaded; loaded are: {', '.join(self.instructions) or 'none'}.")
-        if len(weights) != len(names) or not all(0 <= w < math.inf for w in weights) or not any(weights):
-            raise InputError("instructions need one finite weight each, not negative and not all zero.")
-        self._active = [(n, w) for n, w in zip(names, weights, strict=True) if w > 0]
-
-    def unload_instruction(self, name: str | None = None) -> None:
-        """Forget one instruction, or all; without any, the pipeline is as it was loaded."""
-        if name is not None and name not in self.instructions:
-            raise InputError(f"no instruction {name!r} is loaded; loaded are: {', '.join(self.instructions) or 'none'}.")
-        for gone in [name] if name is not None else list(self.instructions):
-            del self.instructions[gone]
-        self._active = [(n, w) for n, w in self.__dict__.get("_active", []) if n in self.instructions]
-
-    def _check_fit(self, instruction: LearnedInstruction) -> None:
-        length, width = instruction.embeddings.shape
-        made_for = instruction.record.backbone
-        if width != self.text_encoder.config.hidden_size or length != self.tokenizer.model_max_length:
-            raise InputError(
-                f"the instruction was learned on {made_for} ({length}×{width}) and does not fit this backbone "
-                f"({self.tokenizer.model_max_length}×{self.text_encoder.config.hidden_size}); load {made_for}."
-            )
-        if "meta" in (self.unet.device.type, self.text_encoder.device.type):
-            return  # offloaded weights cannot be looked at
-        if instruction.record.fingerprint and instruction.record.fingerprint != fingerprint(self.unet, self.text_encoder):
-            raise InputError(f"the instruction was learned on other weights ({made_for}); load that backbone or learn it again.")
-
-    # ── drawing ──
-
     @property
     def do_classifier_free_guidance(self) -> bool:
         """Upstream turns all guidance off when the text scale is 1; here an image scale above 1 still counts."""
@@ -210,6 +130,11 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
         instruction_scale: float = 1.0,
         text_layout: Literal["compact", "visii"] = "compact",
         resolution: int | Literal["native", "photo"] = "native",
+        sketch_prior_scale: float = 0.0,
+        sketch_prior_start: float = 0.0,
+        sketch_prior_stop: float = 1.0,
+        sketch_prior_init: float = 0.0,
+        prior_sketch: Drawn | None = None,
         negative_prompt: str | list[str] | None = None,
         num_images_per_prompt: int = 1,
         eta: float = 0.0,
@@ -237,6 +162,8 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
             text_layout: see `LearnedInstruction.with_text`.
             resolution: "native" fits each photo, shape kept, to the pixels the backbone was trained on; "photo" leaves
                 its size, to a multiple of 8; a number is the side of a square of as many pixels.
+            sketch_prior_scale, sketch_prior_start, sketch_prior_stop, sketch_prior_init: see `PriorGuidance`.
+            prior_sketch: a prior's sketches of these photos, instead of asking the loaded prior.
             generator: one, or one for each image drawn.
 
             The others are diffusers'.
@@ -246,9 +173,10 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
             tuple of images and their flags.
 
         Raises:
-            InputError: no photo, no instruction, or an argument out of range.
+            InputError: no photo, no instruction, an argument out of range, or no face where the prior needs one.
         """
-        photos = fitted_photos(image, resolution, native=self.unet.config.sample_size * self.vae_scale_factor)
+        seen = open_photos(image)
+        photos = fit_photos(seen, resolution, native=self.unet.config.sample_size * self.vae_scale_factor)
         instruction = self._chosen(prompt, text, prompt_embeds)
         backbone = str(self.__dict__.get("_name") or self.config.get("_name_or_path") or "")
         defaults = {**drawing_defaults(backbone), **(instruction.record.drawing if instruction else {})}
@@ -265,6 +193,12 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
             )
         if num_images_per_prompt < 1:
             raise InputError(f"num_images_per_prompt is {num_images_per_prompt}; it must be at least 1.")
+        guidance = PriorGuidance(
+            sketch_prior_scale=sketch_prior_scale,
+            sketch_prior_start=sketch_prior_start,
+            sketch_prior_stop=sketch_prior_stop,
+            sketch_prior_init=sketch_prior_init,
+        )
 
         settings = {
             "backbone": backbone,
@@ -305,29 +239,34 @@ class OneShotSketchPipeline(StableDiffusionInstructPix2PixPipeline):
         if ip_adapter_image_embeds is not None and ip_adapter_image is None:
             ip_adapter_image, ip_adapter_image_embeds = _GivenEmbeds(ip_adapter_image_embeds), None
 
-        images, unsafe = super().__call__(
-            prompt=prompt,  # type: ignore[arg-type]
-            image=[photo for photo in photos for _ in range(num_images_per_prompt)],
-            num_inference_steps=steps,
-            guidance_scale=text_scale,
-            image_guidance_scale=image_scale,
-            negative_prompt=negative_prompt,
-            eta=eta,
-            generator=generator,
-            latents=latents,
-            prompt_embeds=prompt_embeds,
-            negative_prompt_embeds=negative_prompt_embeds,
-            ip_adapter_image=ip_adapter_image,
-            ip_adapter_image_embeds=ip_adapter_image_embeds,
-            output_type=output_type,
-            return_dict=False,
-            callback_on_step_end=callback_on_step_end,
-            callback_on_step_end_tensor_inputs=list(callback_on_step_end_tensor_inputs),
-            cross_attention_kwargs=cross_attention_kwargs,
-        )
+        prior = self._prior_of(seen, photos[0].size, prior_sketch) if guidance.uses_prior else None
+        if prior is not None:
+            settings |= {**guidance.prior_arguments, "inversion_error": prior.error.tolist()}
+
+        with self._guided(prior, guidance, photos, num_images_per_prompt):
+            images, unsafe = super().__call__(
+                prompt=prompt,  # type: ignore[arg-type]
+                image=[photo for photo in photos for _ in range(num_images_per_prompt)],
+                num_inference_steps=steps,
+                guidance_scale=text_scale,
+                image_guidance_scale=image_scale,
+                negative_prompt=negative_prompt,
+                eta=eta,
+                generator=generator,
+                latents=latents,
+                prompt_embeds=prompt_embeds,
+                negative_prompt_embeds=negative_prompt_embeds,
+                ip_adapter_image=ip_adapter_image,
+                ip_adapter_image_embeds=ip_adapter_image_embeds,
+                output_type=output_type,
+                return_dict=False,
+                callback_on_step_end=callback_on_step_end,
+                callback_on_step_end_tensor_inputs=list(callback_on_step_end_tensor_inputs),
+                cross_attention_kwargs=cross_attention_kwargs,
+            )
         if not return_dict:
             return images, unsafe  # type: ignore[return-value]
-        return OneShotSketchOutput(images=images, nsfw_content_detected=unsafe, settings=settings)
+        return OneShotSketchOutput(images=images, nsfw_content_detected=unsafe, settings=settings, prior=prior)
 
     def prepare_ip_adapter_image_embeds(
         self,

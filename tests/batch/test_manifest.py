@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import pytest
@@ -67,3 +67,20 @@ def test_it_is_plain_sqlite(tmp_path: Path) -> None:
     Manifest(tmp_path).record([ROW])
     with sqlite3.connect(tmp_path / "manifest.sqlite") as base:
         assert base.execute("select photo from photos where key = ?", (ROW.key,)).fetchall() == [("ada.jpg",)]
+
+
+def test_a_file_of_before_sketch_priors_is_read_as_it_is_and_grows_when_written(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "manifest.sqlite") as base:
+        base.execute(
+            "create table photos (name text primary key, photo text not null, sha256 text, key text, seed integer, error text, "
+            "finished real not null) without rowid"
+        )
+        base.execute("insert into photos values (?, ?, ?, ?, ?, ?, ?)", astuple(ROW)[:7])
+    base.close()
+    before = (tmp_path / "manifest.sqlite").read_bytes()
+    assert list(read_manifest(tmp_path)) == [ROW]
+    assert Manifest(tmp_path).missing([ROW]) == []
+    assert (tmp_path / "manifest.sqlite").read_bytes() == before
+    guided = replace(ROW, name="grace", inversion_error=0.25)
+    Manifest(tmp_path).record([guided])
+    assert list(read_manifest(tmp_path)) == [ROW, guided]

@@ -28,9 +28,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     draw = Drawing.draw
 
-    def counted(self: Drawing, fitted: Any, photos: Any, size: int) -> Any:
+    def counted(self: Drawing, fitted: Any, *others: Any) -> Any:
         sizes.append(len(fitted))
-        return draw(self, fitted, photos, size)
+        return draw(self, fitted, *others)
 
     monkeypatch.setattr(Drawing, "draw", counted)
     return sizes

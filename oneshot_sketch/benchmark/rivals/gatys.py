@@ -14,13 +14,11 @@ from torchvision.models import squeezenet1_1, vgg19
 from oneshot_sketch.benchmark.system import Unavailable, register
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.images import fitted_size, grey, to_pil, to_tensor
+from oneshot_sketch.models.tapped_features import CAFFE_BGR, TORCHVISION
 from oneshot_sketch.pair import PhotoSketchPair
 
 # network → constructor, indices in `.features` of the style taps and of the content tap
 NETWORKS = {"vgg19": (vgg19, (1, 6, 11, 20, 29), 22), "squeezenet": (squeezenet1_1, (1, 4, 7, 10, 12), 7)}
-# what the network reads: RGB in [0, 1] normalised as torchvision's weights want it, or Caffe's BGR in [0, 255]
-TORCHVISION = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-CAFFE_BGR = ((103.94, 116.78, 123.68), (1.0, 1.0, 1.0))
 
 
 @register("gatys")

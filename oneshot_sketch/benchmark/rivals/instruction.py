@@ -7,10 +7,11 @@ from typing import Any
 
 from PIL import Image
 
-from oneshot_sketch.benchmark.rivals.networks import drawn, frozen, pipeline
+from oneshot_sketch.benchmark.rivals.networks import drawn, forgiving_prior, frozen, pipeline
 from oneshot_sketch.benchmark.system import register
 from oneshot_sketch.learners import InstructionLearner, InstructionLearnerConfig
 from oneshot_sketch.pair import PhotoSketchPair
+from oneshot_sketch.pipelines.sketch_prior import PriorGuidance
 
 
 @register("instruction")
@@ -22,6 +23,8 @@ class Instruction:
         changes: settings that differ from the preset.
         text: joined with the instruction (the hybrid instruction).
         steps, guidance_scale, image_guidance_scale: default the backbone's own.
+        sketch_prior: "mini" or a folder, used at a scale above 0. A photo it finds no one face in is drawn without it.
+        sketch_prior_scale, sketch_prior_start, sketch_prior_stop, sketch_prior_init: of the pipeline's call.
     """
 
     def __init__(
@@ -33,6 +36,11 @@ class Instruction:
         steps: int | None = None,
         guidance_scale: float | None = None,
         image_guidance_scale: float | None = None,
+        sketch_prior: str = "mini",
+        sketch_prior_scale: float = 0.0,
+        sketch_prior_start: float = 0.0,
+        sketch_prior_stop: float = 1.0,
+        sketch_prior_init: float = 0.0,
         seed: int = 0,
     ) -> None:
         self.config = InstructionLearnerConfig.preset(preset, **{"seed": seed, **(changes or {})})
@@ -42,13 +50,23 @@ class Instruction:
             "guidance_scale": guidance_scale,
             "image_guidance_scale": image_guidance_scale,
         }
+        self.guidance = PriorGuidance(
+            sketch_prior_scale=sketch_prior_scale,
+            sketch_prior_start=sketch_prior_start,
+            sketch_prior_stop=sketch_prior_stop,
+            sketch_prior_init=sketch_prior_init,
+        )
+        self.prior = forgiving_prior(sketch_prior) if self.guidance.uses_prior else None
 
     def learn(self, pairs: Sequence[PhotoSketchPair]) -> None:
         self.instruction = InstructionLearner(self.frozen, self.config).learn(list(pairs), progress=False)
 
     def sketch(self, photos: Sequence[Image.Image]) -> list[Image.Image]:
         self.pipe.load_instruction(self.instruction, "benchmark")
+        if self.prior is not None:
+            self.pipe.load_sketch_prior(self.prior)
         try:
-            return drawn(self.pipe, photos, self.seed, text=self.text, **self.drawing)
+            return drawn(self.pipe, photos, self.seed, text=self.text, **self.drawing, **self.guidance.prior_arguments)
         finally:
             self.pipe.unload_instruction("benchmark")
+            self.pipe.unload_sketch_prior()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -13,7 +14,9 @@ from oneshot_sketch.backbone import FrozenInstructPix2Pix
 from oneshot_sketch.benchmark.system import Unavailable
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.pipelines.one_shot_sketch import OneShotSketchPipeline
+from oneshot_sketch.pipelines.sketch_prior import FittedPrior, Prior, draw_prior, open_prior
 
+logger = logging.getLogger(__name__)
 BATCH = 10
 
 
@@ -24,7 +27,7 @@ def pipeline(backbone: str) -> OneShotSketchPipeline:
     Raises:
         Unavailable: the checkpoint is neither here nor to be had.
     """
-    place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    place = _place()
     try:
         pipe = OneShotSketchPipeline.from_pretrained(backbone, dtype=torch.bfloat16 if place.type == "cuda" else torch.float32)
     except InputError as error:
@@ -33,9 +36,45 @@ def pipeline(backbone: str) -> OneShotSketchPipeline:
     return pipe.to(place)
 
 
+def _place() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 @cache
 def frozen(backbone: str) -> FrozenInstructPix2Pix:
     return FrozenInstructPix2Pix.from_pipeline(pipeline(backbone), backbone)
+
+
+class ForgivingPrior:
+    """A prior that trusts itself nowhere on a photo another would refuse, so that every photo is drawn."""
+
+    def __init__(self, prior: Prior) -> None:
+        self.prior, self.fingerprint = prior, prior.fingerprint
+
+    def sketch(self, photos: Image.Image | list[Image.Image], size: tuple[int, int] | None = None) -> FittedPrior:
+        parts = []
+        for photo in photos if isinstance(photos, list) else [photos]:
+            width, height = size or photo.size
+            try:
+                parts.append(draw_prior(self.prior, [photo], (width, height)))
+            except InputError as error:
+                logger.warning("A photo is drawn without the sketch prior: %s", error)
+                paper = torch.ones(1, 1, height, width)
+                parts.append(FittedPrior(paper, torch.zeros_like(paper), torch.tensor([torch.nan])))
+        return FittedPrior.join(parts)
+
+
+@cache
+def forgiving_prior(name: str) -> ForgivingPrior:
+    """The loaded prior.
+
+    Raises:
+        Unavailable: its weights are neither here nor to be had.
+    """
+    try:
+        return ForgivingPrior(open_prior(name, _place()))
+    except InputError as error:
+        raise Unavailable(str(error)) from None
 
 
 def drawn(pipe: OneShotSketchPipeline, photos: Sequence[Image.Image], seed: int, **arguments: Any) -> list[Image.Image]:

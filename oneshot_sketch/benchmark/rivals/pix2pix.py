@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from oneshot_sketch.benchmark.system import register
 from oneshot_sketch.images import grey, square, to_pil, to_tensor
+from oneshot_sketch.models.patch_gan import patch_gan
 from oneshot_sketch.pair import PhotoSketchPair
 
 BATCH = 4
@@ -93,14 +94,6 @@ class UNet(nn.Module):
         for i, layer in enumerate(self.up):
             x = layer(x if i == 0 else torch.cat([x, skipped.pop()], 1))
         return x
-
-
-def patch_gan(width: int) -> nn.Sequential:
-    """(B, 4, H, W), photo and sketch → one verdict for every 70×70 patch."""
-    layers: list[nn.Module] = [nn.Conv2d(4, width, 4, 2, 1), nn.LeakyReLU(0.2)]
-    for i, stride in enumerate((2, 2, 1)):
-        layers += [nn.Conv2d(width << i, width << i + 1, 4, stride, 1), nn.BatchNorm2d(width << i + 1), nn.LeakyReLU(0.2)]
-    return nn.Sequential(*layers, nn.Conv2d(width << 3, 1, 4, 1, 1))
 
 
 def _jittered(both: Tensor, size: int) -> Tensor:

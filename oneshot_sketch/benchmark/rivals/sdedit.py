@@ -31,6 +31,8 @@ class SDEdit(Instruction):
         super().__init__(**options)  # type: ignore[arg-type]
         if not 0 < strength <= 1:
             raise InputError(f"strength is {strength}; it must be above 0 and at most 1.")
+        if self.guidance.uses_prior:
+            raise InputError("sdedit starts from the photo and takes no sketch prior; give it to the system instruction.")
         self.strength = strength
 
     def sketch(self, photos: Sequence[Image.Image]) -> list[Image.Image]:

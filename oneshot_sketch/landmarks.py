@@ -68,19 +68,27 @@ class YuNet:
         Raises:
             InputError: no face, or more than one.
         """
+        faces = self.detect(image)
+        if len(faces) != 1:
+            count = f"{len(faces)} faces" if faces else "no face"
+            raise InputError(
+                f"YuNet finds {count} where exactly one is needed; crop the picture or give the five points by hand."
+            )
+        return five_points(faces[0][0])
+
+    def detect(self, image: Image.Image) -> list[tuple[np.ndarray, float]]:
+        """Points (5, 2) float64 in pixels of the image, and score in (0, 1), of every face; surest first."""
         image = to_rgb(image)
         scale = min(1.0, _LONGEST / max(image.size))
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         pixels = np.asarray(image.resize(size, Image.Resampling.LANCZOS))[..., ::-1]
         self._detector.setInputSize(size)
         faces = self._detector.detect(np.ascontiguousarray(pixels))[1]
-        if faces is None or len(faces) != 1:
-            count = "no face" if faces is None else f"{len(faces)} faces"
-            raise InputError(
-                f"YuNet finds {count} where exactly one is needed; crop the picture or give the five points by hand."
-            )
-        points = faces[0, 4:14].reshape(5, 2).astype(np.float64)
-        return five_points((points + 0.5) * (np.array(image.size) / size) - 0.5)
+        if faces is None:
+            return []
+        points = (faces[:, 4:14].reshape(-1, 5, 2).astype(np.float64) + 0.5) * (np.array(image.size) / size) - 0.5
+        order = np.argsort(-faces[:, 14], kind="stable")
+        return [(points[i], float(faces[i, 14])) for i in order]
 
 
 def _opencv() -> Any:

@@ -11,9 +11,9 @@ from conftest import SHARED, picture
 from PIL import Image
 
 from oneshot_sketch.data import YuNet
-from oneshot_sketch.data.landmarks import five_points
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.images import open_image
+from oneshot_sketch.landmarks import five_points
 
 WEIGHTS = SHARED / "weights/yunet/yunet_n_320_320.onnx"
 with_weights = pytest.mark.skipif(not WEIGHTS.is_file(), reason="no development data here")

@@ -1,0 +1,100 @@
+"""A pipeline's learned instructions, by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from oneshot_sketch.backbone import fingerprint
+from oneshot_sketch.errors import InputError
+from oneshot_sketch.learned_instruction import LearnedInstruction
+
+
+class LoadedInstructions:
+    """The part of a pipeline that keeps instructions. Not components: saving and moving the pipeline leave them alone."""
+
+    unet: Any
+    text_encoder: Any
+    tokenizer: Any
+
+    @property
+    def instructions(self) -> dict[str, LearnedInstruction]:
+        """The loaded instructions by name."""
+        return self.__dict__.setdefault("_instructions", {})
+
+    @property
+    def instruction(self) -> LearnedInstruction | None:
+        """The one that draws: the active one, or the blend of the active ones."""
+        active: list[tuple[str, float]] = self.__dict__.get("_active", [])
+        if not active:
+            return None
+        (name, total), *others = active
+        mixed = self.instructions[name]
+        for name, weight in others:
+            total += weight
+            mixed = mixed.blend(self.instructions[name], weight / total)
+        return mixed
+
+    def load_instruction(
+        self,
+        instruction: LearnedInstruction | str | Path,
+        name: str | None = None,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+    ) -> Self:
+        """Load an instruction and draw by it.
+
+        Args:
+            instruction: a folder, a Hub id or the object itself.
+            name: to call it by, default the folder's or repository's last part, or "default".
+            revision, token, cache_dir, local_files_only: of `LearnedInstruction.from_pretrained`, for a Hub id.
+
+        Raises:
+            InputError: not an instruction, or one learned on another backbone.
+        """
+        if not isinstance(instruction, LearnedInstruction):
+            name = name or Path(str(instruction)).name
+            instruction = LearnedInstruction.from_pretrained(
+                instruction, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only
+            )
+        self._check_fit(instruction)
+        name = name or "default"
+        self.instructions[name] = instruction
+        self.set_instruction(name)
+        return self
+
+    def set_instruction(self, names: str | Sequence[str], weights: Sequence[float] | None = None) -> None:
+        """Draw by one loaded instruction, or by several blended with `weights` (default equal)."""
+        names = [names] if isinstance(names, str) else list(names)
+        weights = [1.0] * len(names) if weights is None else list(weights)
+        if missing := [name for name in names if name not in self.instructions]:
+            raise InputError(f"no instruction {missing[0]!r} is loaded; loaded are: {', '.join(self.instructions) or 'none'}.")
+        if len(weights) != len(names) or not all(0 <= w < math.inf for w in weights) or not any(weights):
+            raise InputError("instructions need one finite weight each, not negative and not all zero.")
+        self._active = [(n, w) for n, w in zip(names, weights, strict=True) if w > 0]
+
+    def unload_instruction(self, name: str | None = None) -> None:
+        """Forget one instruction, or all; without any, the pipeline is as it was loaded."""
+        if name is not None and name not in self.instructions:
+            raise InputError(f"no instruction {name!r} is loaded; loaded are: {', '.join(self.instructions) or 'none'}.")
+        for gone in [name] if name is not None else list(self.instructions):
+            del self.instructions[gone]
+        self._active = [(n, w) for n, w in self.__dict__.get("_active", []) if n in self.instructions]
+
+    def _check_fit(self, instruction: LearnedInstruction) -> None:
+        length, width = instruction.embeddings.shape
+        made_for = instruction.record.backbone
+        if width != self.text_encoder.config.hidden_size or length != self.tokenizer.model_max_length:
+            raise InputError(
+                f"the instruction was learned on {made_for} ({length}×{width}) and does not fit this backbone "
+                f"({self.tokenizer.model_max_length}×{self.text_encoder.config.hidden_size}); load {made_for}."
+            )
+        if "meta" in (self.unet.device.type, self.text_encoder.device.type):
+            return  # offloaded weights cannot be looked at
+        if instruction.record.fingerprint and instruction.record.fingerprint != fingerprint(self.unet, self.text_encoder):
+            raise InputError(f"the instruction was learned on other weights ({made_for}); load that backbone or learn it again.")
