@@ -203,11 +203,12 @@ def photographed(rng: np.random.Generator, canvas: np.ndarray, smallest: float) 
         canvas = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.4, 1.6))
     picture = canvas.astype(np.float32) / 255
     tint = rng.random()
-    if tint < 0.25:
+    if tint < 0.45:  # often enough that colour does not tell a photo from a drawing
         picture = np.repeat((picture @ np.array([0.299, 0.587, 0.114], np.float32))[..., None], 3, axis=2)
-        if rng.random() < 0.3:
-            picture = picture * rng.uniform(0.75, 1, 3).astype(np.float32)
-    elif tint < 0.6:
+        if rng.random() < 0.4:
+            ink, paper = rng.uniform(0, 0.3, 3).astype(np.float32), rng.uniform(0.7, 1, 3).astype(np.float32)
+            picture = ink + (paper - ink) * picture
+    elif tint < 0.7:
         picture = picture * rng.uniform(0.75, 1.2, 3).astype(np.float32)
     if rng.random() < 0.6:
         picture = np.clip(picture, 0, 1) ** np.float32(np.exp(rng.normal(0, 0.35)))

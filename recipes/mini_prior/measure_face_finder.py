@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,13 +20,17 @@ import skimage
 from backgrounds import FACELESS
 from face_scenes import Scenes, Sources, reach
 from face_sources import ORIGINS, Teacher
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
+from oneshot_sketch.data import YuNet
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.face_finder import EmbeddedFaceFinder, Face, the_face, yaw
 from oneshot_sketch.images import list_images, open_image, save_png
 
 UNUSED = ("chelsea.png", "coffee.png", "clock_motion.png", "color.png", "horse.png", "moon.png", "logo.png", "microaneurysms.png")
+YUNET = "weights/yunet/yunet_n_320_320.onnx"
+PHOTOGRAPHED = (*ORIGINS[:4], "cufs cuhk_student photo", "cufs ar photo")
+LEVELS = (0.3, 0.5, 0.7, 0.9)
 Row = tuple[str, Image.Image, np.ndarray | None]
 """A name, a picture, and the true points, if known."""
 
@@ -40,14 +45,17 @@ def main() -> None:
     cv2.setNumThreads(1)
 
     finder = EmbeddedFaceFinder.from_pretrained(args.finder)
-    teacher = Teacher(args.data / "weights/yunet/yunet_n_320_320.onnx")
+    teacher = Teacher(args.data / YUNET)
     held_out = Sources.read(args.sources, held_out=True)
-    results: dict[str, object] = {}
+    yunet = YuNet(args.data / YUNET)
+    results: dict[str, Any] = {}
 
     yaws: list[tuple[float, float]] = []
     for name, rows in portraits(args.data, held_out, teacher).items():
         found = [finder.find(picture) for _, picture, _ in rows]
-        results[name] = measured(rows, found, yaws if "sketch" not in name and name != "procedural" else [])
+        results[name] = measured(rows, found, yaws if name in PHOTOGRAPHED else [])
+        if name in PHOTOGRAPHED or name.startswith("cufs"):
+            results[name]["yunet_error"] = yunet_error(rows, yunet)
         sheet(args.output / f"{name.replace(' ', '_')}.png", rows, found)
         print(name, json.dumps(results[name]), flush=True)
     results["yaw"] = turned(np.array(yaws))
@@ -80,6 +88,11 @@ def portraits(data: Path, held_out: Sources, teacher: Teacher) -> dict[str, list
             (str(i), Image.fromarray(held_out.pictures[i, : held_out.sizes[i, 1], : held_out.sizes[i, 0]]), held_out.points[i])
             for i in np.flatnonzero(held_out.origins == k).tolist()
         ]
+    photos = [row for origin in ORIGINS[:4] for row in rows[origin]]
+    rows["photos in grey"] = [(name, picture.convert("L"), points) for name, picture, points in photos]
+    rows["photos in sepia"] = [
+        (name, ImageOps.colorize(picture.convert("L"), "#1e0f05", "#f5e1b9"), points) for name, picture, points in photos
+    ]
     for studio in ("cuhk_student", "ar"):
         for kind in ("photo", "sketch"):
             rows[f"cufs {studio} {kind}"] = [taught(path, teacher) for path in list_images(data / "cufs" / studio / kind)]
@@ -94,7 +107,7 @@ def taught(path: Path, teacher: Teacher) -> Row:
     return path.stem, picture, teacher.only_face(np.asarray(picture)[..., ::-1])
 
 
-def measured(rows: Sequence[Row], found: list[list[Face]], yaws: list[tuple[float, float]]) -> dict[str, float]:
+def measured(rows: Sequence[Row], found: list[list[Face]], yaws: list[tuple[float, float]]) -> dict[str, Any]:
     """Found: an answer within half a distance of the eyes. Error: mean over the five points, in per cent of that distance."""
     errors, drawn, missed, extra = [], [], 0, 0
     for (_, _, points), faces in zip(rows, found, strict=True):
@@ -108,16 +121,29 @@ def measured(rows: Sequence[Row], found: list[list[Face]], yaws: list[tuple[floa
             continue
         face = faces[int(apart.argmin())]
         errors.append(100 * apart.min() / eyes)
-        drawn.append(face.drawn > 0.5)
+        drawn.append(face.drawn)
         yaws.append((yaw(points), face.yaw))
     known = len(errors) + missed
     return {"pictures": len(rows), "with_truth": known, "recall": round(len(errors) / max(known, 1), 4), "extra": extra} | {
         "error_mean": round(float(np.mean(errors)), 2),
         "error_median": round(float(np.median(errors)), 2),
         "error_p95": round(float(np.percentile(errors, 95)), 2),
-        "called_drawn": round(float(np.mean(drawn)), 4),
+        "drawn_above": {str(level): round(float(np.mean(np.array(drawn) > level)), 4) for level in LEVELS},
         **answers(found),
     }
+
+
+def yunet_error(rows: Sequence[Row], yunet: YuNet) -> float:
+    """The same error of YuNet's answer to the bare picture, against its average over mirror images that is taken as truth."""
+    errors = []
+    for _, picture, points in rows:
+        if points is not None:
+            try:
+                answer = yunet(picture)
+            except InputError:
+                continue
+            errors.append(100 * np.linalg.norm(answer - points, axis=1).mean() / np.linalg.norm(points[1] - points[0]))
+    return round(float(np.mean(errors)), 2)
 
 
 def answers(found: list[list[Face]]) -> dict[str, float]:
