@@ -156,8 +156,22 @@ def test_training_goes_on_from_a_released_network(folder: Path, monkeypatch: pyt
     train(monkeypatch, folder, "second", "--steps", "1", *start, "--release", str(folder / "again"))
     before, after = (dict(FaceFinderNetwork.from_pretrained(folder / name).named_parameters()) for name in ("released", "again"))
     assert all(torch.equal(after[name], parameter) for name, parameter in before.items())
+    assert str(folder) not in (folder / "again" / "config.json").read_text()
     with pytest.raises(SystemExit, match="give the same arguments"):
         train(monkeypatch, folder, "second", "--steps", "1", "--learning-rate", "0")
+    with pytest.raises(SystemExit, match="2"):
+        train(monkeypatch, folder, "third", "--steps", "1", "--blend", "0.5")
+
+
+def test_what_is_released_lies_between_the_start_and_the_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(monkeypatch, folder, "first", "--steps", "1", "--release", str(folder / "start"))
+    start = ("--start", str(folder / "start"), "--seed", "1")
+    for name, blend in (("end", "0"), ("quarter", "0.25")):
+        train(monkeypatch, folder, "second", "--steps", "2", *start, "--blend", blend, "--release", str(folder / name))
+    a, b, c = (FaceFinderNetwork.from_pretrained(folder / name).state_dict() for name in ("start", "end", "quarter"))
+    assert not torch.equal(a["stem.0.weight"], b["stem.0.weight"])
+    for name in ("stem.0.weight", "stem.1.running_var", "head.bias"):
+        torch.testing.assert_close(c[name], 0.25 * a[name] + 0.75 * b[name], rtol=2e-3, atol=1e-4)
 
 
 def test_lookalikes_stay_on_one_side_of_the_split() -> None:

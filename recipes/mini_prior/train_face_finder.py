@@ -2,11 +2,12 @@
 
     python recipes/mini_prior/train_face_finder.py --sources runs/face_finder --output runs/face_finder/run
     python recipes/mini_prior/train_face_finder.py … --release oneshot_sketch/mini_prior/face_finder
-    python recipes/mini_prior/train_face_finder.py … --start oneshot_sketch/mini_prior/face_finder --learning-rate 7e-4
+    python recipes/mini_prior/train_face_finder.py … --start runs/face_finder/first --blend 0.5 --learning-rate 7e-4
 
 Every scene is a function of (seed, step), so a stopped run, started again with the same arguments, resumes from its last
 checkpoint to the same bytes on one thread; `--steps` may be changed until the learning rate falls. `--release` writes the
-finished network in half precision; `--start` goes on from such a network.
+finished network in half precision; `--start` goes on from such a network, and `--blend` of the released weights are the start's
+(Wortsman et al. 2022, robust fine-tuning): what the scenes of both runs teach is kept.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--release", type=Path, help="folder for the finished network in half precision")
     parser.add_argument("--start", type=Path, help="folder of a released network to go on from, instead of a random one")
+    parser.add_argument("--blend", type=float, default=0.0, help="share of --start in what is released, 0 to 1")
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)
@@ -50,11 +52,14 @@ def main() -> None:
     parser.add_argument("--validation", type=int, default=400, help="held-out scenes to judge by")
     parser.add_argument("--every", type=int, default=250, help="steps between checkpoints")
     args = parser.parse_args()
+    if (args.blend and not args.start) or not 0 <= args.blend <= 1:
+        parser.error(f"--blend {args.blend} is no share between 0 and 1 of a network that --start names.")
     cv2.setNumThreads(1)
     torch.manual_seed(args.seed)
 
-    model = FaceFinderNetwork.from_pretrained(args.start).train() if args.start else FaceFinderNetwork()
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = FaceFinderNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    before = FaceFinderNetwork.from_pretrained(args.start).state_dict() if args.start else model.state_dict()
+    model.load_state_dict(before)
     decayed = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     optimiser = torch.optim.AdamW(
@@ -90,6 +95,13 @@ def main() -> None:
             report = validate(model, validation) | {"step": step + 1, "minutes": round((time.monotonic() - begun) / 60, 2)}
             bar.write(json.dumps(report))
     if args.release:
+        if args.blend:
+            model.load_state_dict(
+                {
+                    name: value.lerp(before[name], args.blend) if value.is_floating_point() else value
+                    for name, value in model.state_dict().items()
+                }
+            )
         release(model, args.release)
 
 
