@@ -10,7 +10,7 @@ import pytest
 import torch
 from on_disk import contents
 
-pytest.importorskip("cv2")
+cv2 = pytest.importorskip("cv2")
 pytest.importorskip("skimage")
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "recipes" / "mini_prior"))
@@ -20,7 +20,7 @@ import face_sources  # noqa: E402
 import train_face_finder  # noqa: E402
 
 from oneshot_sketch.landmarks import five_points  # noqa: E402
-from oneshot_sketch.models.face_finder import reach  # noqa: E402
+from oneshot_sketch.models.face_finder import FaceFinderNetwork, reach  # noqa: E402
 
 FRONTAL = np.array([(52, 44), (88, 44), (70, 62), (56, 80), (84, 80)], np.float32)
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -150,11 +150,61 @@ def test_a_stopped_run_resumes_to_the_same_bytes(folder: Path, monkeypatch: pyte
         train(monkeypatch, folder, "whole", "--steps", "6")
 
 
+def test_training_goes_on_from_a_released_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(monkeypatch, folder, "first", "--steps", "2", "--release", str(folder / "released"))
+    start = ("--start", str(folder / "released"), "--learning-rate", "0")
+    train(monkeypatch, folder, "second", "--steps", "1", *start, "--release", str(folder / "again"))
+    before, after = (dict(FaceFinderNetwork.from_pretrained(folder / name).named_parameters()) for name in ("released", "again"))
+    assert all(torch.equal(after[name], parameter) for name, parameter in before.items())
+    assert str(folder) not in (folder / "again" / "config.json").read_text()
+    with pytest.raises(SystemExit, match="give the same arguments"):
+        train(monkeypatch, folder, "second", "--steps", "1", "--learning-rate", "0")
+    with pytest.raises(SystemExit, match="2"):
+        train(monkeypatch, folder, "third", "--steps", "1", "--blend", "0.5")
+
+
+def test_what_is_released_lies_between_the_start_and_the_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(monkeypatch, folder, "first", "--steps", "1", "--release", str(folder / "start"))
+    start = ("--start", str(folder / "start"), "--seed", "1")
+    for name, blend in (("end", "0"), ("quarter", "0.25")):
+        train(monkeypatch, folder, "second", "--steps", "2", *start, "--blend", blend, "--release", str(folder / name))
+    a, b, c = (FaceFinderNetwork.from_pretrained(folder / name).state_dict() for name in ("start", "end", "quarter"))
+    assert not torch.equal(a["stem.0.weight"], b["stem.0.weight"])
+    for name in ("stem.0.weight", "stem.1.running_var", "head.bias"):
+        torch.testing.assert_close(c[name], 0.25 * a[name] + 0.75 * b[name], rtol=2e-3, atol=1e-4)
+
+
 def test_lookalikes_stay_on_one_side_of_the_split() -> None:
     groups = np.repeat(np.arange(300), 3)
     held_out = face_sources.split(groups)
     assert 0.06 < held_out.mean() < 0.1
     assert all(len(set(held_out[groups == group])) == 1 for group in range(300))
+
+
+def test_an_edit_that_leaves_the_photo_is_no_drawing() -> None:
+    rng = np.random.default_rng(0)
+    photo = np.ascontiguousarray(cv2.GaussianBlur(rng.uniform(0, 255, (90, 80, 3)), (0, 0), 2))
+    photo = cv2.normalize(photo, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    grey = np.repeat(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    grainy = np.clip(grey * 0.6 + rng.normal(60, 3, (90, 80, 1)), 0, 255).astype(np.uint8)
+    lines = np.where(np.abs(cv2.Laplacian(grey.astype(np.float32), cv2.CV_32F)) > 1, 0, 255).astype(np.uint8)
+    flat = np.where(photo > 127, 220, 40).astype(np.uint8)
+    told = [face_sources.photographic(edit, photo) for edit in (photo, 255 - (255 - photo) // 2, grainy, lines, flat)]
+    assert told == [True, True, True, False, False]
+
+
+def test_a_scene_in_colour_often_turns_grey_or_into_the_tones_of_one_ink() -> None:
+    ramp = np.linspace(0, 255, 128).astype(np.uint8)
+    canvas = np.stack([*np.broadcast_arrays(ramp[:, None], ramp[None, ::-1], ramp[None])], axis=-1)
+    made = [face_scenes.photographed(np.random.default_rng(seed), canvas, 30.0) for seed in range(200)]
+    one_ink = [_most_of_its_colour_on_a_line(picture) for picture in made]
+    assert 0.35 < np.mean(one_ink) < 0.55
+
+
+def _most_of_its_colour_on_a_line(picture: np.ndarray) -> bool:
+    smooth = cv2.GaussianBlur(picture, (0, 0), 6).reshape(-1, 3).astype(np.float64)
+    spread = np.linalg.svd(smooth - smooth.mean(0), compute_uv=False)
+    return bool(spread[1] < 0.15 * spread[0])
 
 
 def test_a_cartoon_is_flat_and_keeps_its_size() -> None:

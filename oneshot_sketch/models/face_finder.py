@@ -103,24 +103,28 @@ def reach(points: Tensor) -> Tensor:
 def detections(maps: FaceMaps, threshold: float, most: int = 20) -> list[Detections]:
     """The faces of every picture of a batch: peaks of the heat above `threshold`, each the only one within its face's reach.
 
+    What a face is like is averaged over its peak and the cells around it, weighted by their heat.
+
     Args:
         threshold: of the heat as a probability, in (0, 1).
         most: peaks looked at in one picture.
     """
     heat = maps.heat.sigmoid()
+    told = torch.cat([maps.points.flatten(1, 2), maps.drawn], dim=1)
+    told = (F.avg_pool2d(told * heat, 3, 1, 1) / F.avg_pool2d(heat, 3, 1, 1)).flatten(2)
     heat = torch.where(F.max_pool2d(heat, 3, 1, 1) == heat, heat, 0).flatten(1)
     found = []
     for b in range(len(heat)):
         score, cell = heat[b].topk(min(most, heat.shape[1]))
         cell = cell[score > threshold]
-        points = maps.points[b].flatten(2)[..., cell].permute(2, 0, 1)
+        points = told[b, :10, cell].T.unflatten(1, (5, 2))
         centres, sizes = points.mean(1), reach(points)
         kept: list[int] = []
         for i in range(len(cell)):
             apart = (centres[kept] - centres[i]).norm(dim=-1)
             if not (apart < torch.maximum(sizes[kept], sizes[i])).any():
                 kept.append(i)
-        found.append(Detections(points[kept], score[kept], maps.drawn[b].flatten()[cell[kept]].sigmoid()))
+        found.append(Detections(points[kept], score[kept], told[b, 10, cell[kept]].sigmoid()))
     return found
 
 

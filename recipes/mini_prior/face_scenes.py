@@ -27,7 +27,7 @@ class Sources:
         sizes: (N, 2) width and height therein.
         points: (N, 5, 2) float32.
         origins: (N,) index into `ORIGINS`.
-        odds: (N,) of being drawn from; turned heads, which are rare, up to four times those of the others.
+        odds: (N,) of being drawn from; turned heads, which are rare, up to thirteen times those of the others.
     """
 
     pictures: np.ndarray
@@ -42,7 +42,7 @@ class Sources:
             rows = np.flatnonzero(faces["held_out"] == held_out)
             sizes, points, origins = (faces[key][rows] for key in ("sizes", "points", "origins"))
         pictures = np.load(folder / "pictures.npy", mmap_mode="r")[rows]
-        odds = 1 + 3 * np.minimum(np.abs(turn(points)) / 0.5, 1)
+        odds = 1 + 12 * np.minimum(np.abs(turn(points)) / 0.3, 1) ** 2
         for k, share in enumerate(SHARES.values()):
             odds[origins == k] *= share / max(odds[origins == k].sum(), 1e-9)
         return cls(pictures, sizes, points, origins, odds / odds.sum())
@@ -92,7 +92,7 @@ class Scenes:
         if rng.random() < 0.5:
             canvas, points = canvas[:, ::-1], points[:, MIRRORED]
             points[..., 0] = CANVAS - 1 - points[..., 0]
-        return Scene(photographed(rng, np.ascontiguousarray(canvas)), points, drawn)
+        return Scene(photographed(rng, np.ascontiguousarray(canvas), reach(points).min(initial=30.0)), points, drawn)
 
     def portrait(self, rng: np.random.Generator) -> tuple[np.ndarray, list[tuple[np.ndarray, bool]]]:
         """One picture with its own background, near the framing of a second look or anywhere."""
@@ -194,20 +194,21 @@ def letterboxed(rng: np.random.Generator, canvas: np.ndarray, points: np.ndarray
     return canvas
 
 
-def photographed(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
-    """Colour, light, sharpness and noise of a camera, a scanner, or an old print."""
-    if rng.random() < 0.12:
-        side = int(rng.integers(56, 112))
+def photographed(rng: np.random.Generator, canvas: np.ndarray, smallest: float) -> np.ndarray:
+    """Colour, light, sharpness and noise of a camera, a scanner, or an old print; a face of reach `smallest` stays one."""
+    if rng.random() < 0.2:
+        side = int(rng.integers(np.clip(CANVAS * 6 / smallest, 24, 100), 112))
         canvas = cv2.resize(cv2.resize(canvas, (side, side), interpolation=cv2.INTER_AREA), (CANVAS, CANVAS))
     if rng.random() < 0.25:
         canvas = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.4, 1.6))
     picture = canvas.astype(np.float32) / 255
     tint = rng.random()
-    if tint < 0.25:
+    if tint < 0.45:  # often enough that colour does not tell a photo from a drawing
         picture = np.repeat((picture @ np.array([0.299, 0.587, 0.114], np.float32))[..., None], 3, axis=2)
-        if rng.random() < 0.3:
-            picture = picture * rng.uniform(0.75, 1, 3).astype(np.float32)
-    elif tint < 0.6:
+        if rng.random() < 0.4:
+            ink, paper = rng.uniform(0, 0.3, 3).astype(np.float32), rng.uniform(0.7, 1, 3).astype(np.float32)
+            picture = ink + (paper - ink) * picture
+    elif tint < 0.7:
         picture = picture * rng.uniform(0.75, 1.2, 3).astype(np.float32)
     if rng.random() < 0.6:
         picture = np.clip(picture, 0, 1) ** np.float32(np.exp(rng.normal(0, 0.35)))

@@ -3,9 +3,9 @@
     python recipes/mini_prior/face_sources.py --data ../shared/data --output runs/face_finder
 
 YuNet is the teacher: its points on a picture and on its mirror image are averaged; pictures with no sure face or with a
-hint of a second one are left out. Drawings are FS2K's sketches of styles 0 and 1, and procedural edits of photos; the
-sketches of FS2K style 2 and all of CUFS never enter. Near-duplicate photos, and drawings of one photo, go to the same side
-of the split.
+hint of a second one are left out. Drawings are FS2K's sketches of styles 0 and 1, and procedural edits of photos, less
+those that still look like the photo; the sketches of FS2K style 2 and all of CUFS never enter. Near-duplicate photos, and
+drawings of one photo, go to the same side of the split.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ SIDE = 144
 TEACHER_SIDE, MARGIN = 320, 0.2
 SURE, HINT = 0.75, 0.35
 HELD_OUT, LOOKALIKE_BITS = 0.08, 40
+SAME_TONES, SAME_DETAILS = 0.9, 0.7  # correlations with a photo from which its edit is no drawing
 ORIGINS = ("ffhq", "congress", "utkface", "fs2k", "fs2k sketch", "procedural")
 MIRRORED = [1, 0, 2, 4, 3]  # the points' order in a mirror image
 
@@ -129,8 +130,8 @@ def fitted(rgb: np.ndarray, points: np.ndarray) -> Row:
     return square, size, ((points + 0.5) * ratio - 0.5).astype(np.float32)
 
 
-def procedural(rows: list[Row | None], chosen: np.ndarray) -> Iterator[tuple[int, Row]]:
-    """Every filter but the ones that leave a photograph, over the chosen photos."""
+def procedural(rows: list[Row | None], chosen: np.ndarray) -> Iterator[tuple[int, Row | None]]:
+    """A filter over each of the chosen photos; None where a photograph is left."""
     kinds = {kind: odds for kind, odds in edits.FILTERS.items() if kind is not edits.photograph}
     odds = np.array(list(kinds.values())) / sum(kinds.values())
     for i in tqdm(chosen.tolist(), desc="edits"):
@@ -151,7 +152,22 @@ def procedural(rows: list[Row | None], chosen: np.ndarray) -> Iterator[tuple[int
             drawing = np.repeat(drawing[..., None], 3, axis=2)
         canvas = np.zeros_like(square)
         canvas[:height, :width] = (edits.unit(drawing) * 255).round().astype(np.uint8)
-        yield i, (canvas, (width, height), points)
+        still_photo = photographic(canvas[:height, :width], square[:height, :width])
+        yield i, None if still_photo else (canvas, (width, height), points)
+
+
+def photographic(drawing: np.ndarray, photo: np.ndarray) -> bool:
+    """Whether nobody would call it drawn: the tones of the photo are left in grey, or its details in colours."""
+    a, b = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float64) for picture in (drawing, photo))
+    if np.ptp(drawing, axis=2).any():
+        return alike(cv2.Laplacian(a, cv2.CV_64F), cv2.Laplacian(b, cv2.CV_64F)) > SAME_DETAILS
+    return alike(a, b) > SAME_TONES
+
+
+def alike(a: np.ndarray, b: np.ndarray) -> float:
+    """Their correlation; 0 if one is flat."""
+    a, b = a - a.mean(), b - b.mean()
+    return float((a * b).sum() / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-9))
 
 
 def cartoon(rng: np.random.Generator, photo: np.ndarray) -> np.ndarray:

@@ -12,21 +12,25 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import skimage
 from backgrounds import FACELESS
-from face_scenes import Scenes, Sources
+from face_scenes import Scenes, Sources, reach
 from face_sources import ORIGINS, Teacher
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
+from oneshot_sketch.data import YuNet
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.face_finder import EmbeddedFaceFinder, Face, the_face, yaw
 from oneshot_sketch.images import list_images, open_image, save_png
 
-CERTAIN = 0.85  # YuNet's score from which a second face counts as one
 UNUSED = ("chelsea.png", "coffee.png", "clock_motion.png", "color.png", "horse.png", "moon.png", "logo.png", "microaneurysms.png")
+YUNET = "weights/yunet/yunet_n_320_320.onnx"
+PHOTOGRAPHED = (*ORIGINS[:4], "cufs cuhk_student photo", "cufs ar photo")
+LEVELS = (0.3, 0.5, 0.7, 0.9)
 Row = tuple[str, Image.Image, np.ndarray | None]
 """A name, a picture, and the true points, if known."""
 
@@ -41,14 +45,17 @@ def main() -> None:
     cv2.setNumThreads(1)
 
     finder = EmbeddedFaceFinder.from_pretrained(args.finder)
-    teacher = Teacher(args.data / "weights/yunet/yunet_n_320_320.onnx")
+    teacher = Teacher(args.data / YUNET)
     held_out = Sources.read(args.sources, held_out=True)
-    results: dict[str, object] = {}
+    yunet = YuNet(args.data / YUNET)
+    results: dict[str, Any] = {}
 
     yaws: list[tuple[float, float]] = []
     for name, rows in portraits(args.data, held_out, teacher).items():
         found = [finder.find(picture) for _, picture, _ in rows]
-        results[name] = measured(rows, found, yaws if "sketch" not in name and name != "procedural" else [])
+        results[name] = measured(rows, found, yaws if name in PHOTOGRAPHED else [])
+        if name in PHOTOGRAPHED or name.startswith("cufs"):
+            results[name]["yunet_error"] = yunet_error(rows, yunet)
         sheet(args.output / f"{name.replace(' ', '_')}.png", rows, found)
         print(name, json.dumps(results[name]), flush=True)
     results["yaw"] = turned(np.array(yaws))
@@ -62,11 +69,11 @@ def main() -> None:
         sheet(args.output / f"{name.replace(' ', '_')}.png", [rows[i] for i in wrong], [found[i] for i in wrong])
         print(name, json.dumps(results[name]), flush=True)
 
-    for name, rows in {"two composed": composed(held_out), "two in one photo": together(args.data, teacher)}.items():
-        found = [finder.find(picture) for _, picture, _ in rows]
-        results[name] = {"pictures": len(rows), "found_two": sum(len(f) == 2 for f in found)} | answers(found)
-        sheet(args.output / f"{name.replace(' ', '_')}.png", rows, found)
-        print(name, json.dumps(results[name]), flush=True)
+    rows = composed(held_out)
+    found = [finder.find(picture) for _, picture, _ in rows]
+    results["two faces"] = {"pictures": len(rows), "found_two": sum(len(f) == 2 for f in found)} | answers(found)
+    sheet(args.output / "two_faces.png", rows, found)
+    print("two faces", json.dumps(results["two faces"]), flush=True)
 
     results["milliseconds"] = {f"{side} px": milliseconds(finder, args.data, side) for side in (128, 512, 4000)}
     print("milliseconds", json.dumps(results["milliseconds"]))
@@ -81,6 +88,11 @@ def portraits(data: Path, held_out: Sources, teacher: Teacher) -> dict[str, list
             (str(i), Image.fromarray(held_out.pictures[i, : held_out.sizes[i, 1], : held_out.sizes[i, 0]]), held_out.points[i])
             for i in np.flatnonzero(held_out.origins == k).tolist()
         ]
+    photos = [row for origin in ORIGINS[:4] for row in rows[origin]]
+    rows["photos in grey"] = [(name, picture.convert("L"), points) for name, picture, points in photos]
+    rows["photos in sepia"] = [
+        (name, ImageOps.colorize(picture.convert("L"), "#1e0f05", "#f5e1b9"), points) for name, picture, points in photos
+    ]
     for studio in ("cuhk_student", "ar"):
         for kind in ("photo", "sketch"):
             rows[f"cufs {studio} {kind}"] = [taught(path, teacher) for path in list_images(data / "cufs" / studio / kind)]
@@ -95,7 +107,7 @@ def taught(path: Path, teacher: Teacher) -> Row:
     return path.stem, picture, teacher.only_face(np.asarray(picture)[..., ::-1])
 
 
-def measured(rows: Sequence[Row], found: list[list[Face]], yaws: list[tuple[float, float]]) -> dict[str, float]:
+def measured(rows: Sequence[Row], found: list[list[Face]], yaws: list[tuple[float, float]]) -> dict[str, Any]:
     """Found: an answer within half a distance of the eyes. Error: mean over the five points, in per cent of that distance."""
     errors, drawn, missed, extra = [], [], 0, 0
     for (_, _, points), faces in zip(rows, found, strict=True):
@@ -109,16 +121,29 @@ def measured(rows: Sequence[Row], found: list[list[Face]], yaws: list[tuple[floa
             continue
         face = faces[int(apart.argmin())]
         errors.append(100 * apart.min() / eyes)
-        drawn.append(face.drawn > 0.5)
+        drawn.append(face.drawn)
         yaws.append((yaw(points), face.yaw))
     known = len(errors) + missed
     return {"pictures": len(rows), "with_truth": known, "recall": round(len(errors) / max(known, 1), 4), "extra": extra} | {
         "error_mean": round(float(np.mean(errors)), 2),
         "error_median": round(float(np.median(errors)), 2),
         "error_p95": round(float(np.percentile(errors, 95)), 2),
-        "called_drawn": round(float(np.mean(drawn)), 4),
+        "drawn_above": {str(level): round(float(np.mean(np.array(drawn) > level)), 4) for level in LEVELS},
         **answers(found),
     }
+
+
+def yunet_error(rows: Sequence[Row], yunet: YuNet) -> float:
+    """The same error of YuNet's answer to the bare picture, against its average over mirror images that is taken as truth."""
+    errors = []
+    for _, picture, points in rows:
+        if points is not None:
+            try:
+                answer = yunet(picture)
+            except InputError:
+                continue
+            errors.append(100 * np.linalg.norm(answer - points, axis=1).mean() / np.linalg.norm(points[1] - points[0]))
+    return round(float(np.mean(errors)), 2)
 
 
 def answers(found: list[list[Face]]) -> dict[str, float]:
@@ -166,15 +191,18 @@ def faceless(held_out: Sources) -> dict[str, list[Image.Image]]:
 
 
 def composed(held_out: Sources, count: int = 300) -> list[Row]:
-    """Two held-out pictures side by side or one above the other, of like size."""
+    """Two held-out pictures side by side or one above the other, the second's face 0.75 to 1.3 times as large as the first's."""
     rng = np.random.default_rng(8)
     photos = np.flatnonzero(held_out.origins < 4)
     rows: list[Row] = []
     for n in range(count):
         pictures = []
-        for i in rng.choice(photos, 2, replace=False):
+        chosen = rng.choice(photos, 2, replace=False)
+        first, second = reach(held_out.points[chosen])
+        for i, scale in zip(chosen, (1.0, first / second * np.exp(rng.uniform(np.log(0.75), np.log(1.3)))), strict=True):
             width, height = held_out.sizes[i]
-            pictures.append(Image.fromarray(held_out.pictures[i, :height, :width]))
+            picture = Image.fromarray(held_out.pictures[i, :height, :width])
+            pictures.append(picture.resize((round(width * scale), round(height * scale)), Image.Resampling.BICUBIC))
         if rng.random() < 0.5:
             canvas = Image.new("RGB", (sum(p.width for p in pictures), max(p.height for p in pictures)))
             canvas.paste(pictures[1], (pictures[0].width, 0))
@@ -183,20 +211,6 @@ def composed(held_out: Sources, count: int = 300) -> list[Row]:
             canvas.paste(pictures[1], (0, pictures[0].height))
         canvas.paste(pictures[0])
         rows.append((str(n), canvas, None))
-    return rows
-
-
-def together(data: Path, teacher: Teacher) -> list[Row]:
-    """FFHQ thumbnails where YuNet is certain of exactly two faces, the smaller ≥ 0.6 of the larger; none was trained on."""
-    rows: list[Row] = []
-    for path in list_images(data / "photos/ffhq_128"):
-        picture = open_image(path)
-        faces = teacher.faces(np.asarray(picture)[..., ::-1])
-        if len(faces) == 2 and faces[1, 10] > CERTAIN:
-            sizes = [np.ptp(face[:10].reshape(5, 2), axis=0).max() for face in faces]
-            inside = (faces[:, :10] > 0).all() and (faces[:, :10] < picture.width - 1).all()
-            if inside and min(sizes) > 0.6 * max(sizes):
-                rows.append((path.stem, picture, None))
     return rows
 
 

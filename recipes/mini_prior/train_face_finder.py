@@ -2,10 +2,12 @@
 
     python recipes/mini_prior/train_face_finder.py --sources runs/face_finder --output runs/face_finder/run
     python recipes/mini_prior/train_face_finder.py … --release oneshot_sketch/mini_prior/face_finder
+    python recipes/mini_prior/train_face_finder.py … --start runs/face_finder/first --blend 0.5 --learning-rate 7e-4
 
 Every scene is a function of (seed, step), so a stopped run, started again with the same arguments, resumes from its last
 checkpoint to the same bytes on one thread; `--steps` may be changed until the learning rate falls. `--release` writes the
-finished network in half precision.
+finished network in half precision; `--start` goes on from such a network, and `--blend` of the released weights are the start's
+(Wortsman et al. 2022, robust fine-tuning): what the scenes of both runs teach is kept.
 """
 
 from __future__ import annotations
@@ -41,6 +43,8 @@ def main() -> None:
     parser.add_argument("--sources", type=Path, required=True, help="folder that face_sources.py wrote")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--release", type=Path, help="folder for the finished network in half precision")
+    parser.add_argument("--start", type=Path, help="folder of a released network to go on from, instead of a random one")
+    parser.add_argument("--blend", type=float, default=0.0, help="share of --start in what is released, 0 to 1")
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)
@@ -48,16 +52,20 @@ def main() -> None:
     parser.add_argument("--validation", type=int, default=400, help="held-out scenes to judge by")
     parser.add_argument("--every", type=int, default=250, help="steps between checkpoints")
     args = parser.parse_args()
+    if (args.blend and not args.start) or not 0 <= args.blend <= 1:
+        parser.error(f"--blend {args.blend} is no share between 0 and 1 of a network that --start names.")
     cv2.setNumThreads(1)
     torch.manual_seed(args.seed)
 
     model = FaceFinderNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    before = FaceFinderNetwork.from_pretrained(args.start).state_dict() if args.start else model.state_dict()
+    model.load_state_dict(before)
     decayed = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     optimiser = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}], betas=(0.9, 0.99), fused=True
     )
-    asked = {key: getattr(args, key) for key in ("steps", "batch", "learning_rate", "seed")}
+    asked = {key: getattr(args, key) for key in ("steps", "batch", "learning_rate", "seed")} | {"start": str(args.start or "")}
     checkpoint = args.output / "checkpoint.safetensors"
     first = resume(checkpoint, model, optimiser, asked) if checkpoint.is_file() else 0
 
@@ -87,6 +95,13 @@ def main() -> None:
             report = validate(model, validation) | {"step": step + 1, "minutes": round((time.monotonic() - begun) / 60, 2)}
             bar.write(json.dumps(report))
     if args.release:
+        if args.blend:
+            model.load_state_dict(
+                {
+                    name: value.lerp(before[name], args.blend) if value.is_floating_point() else value
+                    for name, value in model.state_dict().items()
+                }
+            )
         release(model, args.release)
 
 
@@ -154,7 +169,7 @@ def validate(model: FaceFinderNetwork, scenes: list[Scene], threshold: float = 0
     }
 
 
-def save(path: Path, model: FaceFinderNetwork, optimiser: torch.optim.AdamW, step: int, asked: dict[str, float]) -> None:
+def save(path: Path, model: FaceFinderNetwork, optimiser: torch.optim.AdamW, step: int, asked: dict[str, float | str]) -> None:
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for name, parameter in model.named_parameters():
         tensors |= {f"{key}.{name}": value for key, value in optimiser.state[parameter].items()}
@@ -163,7 +178,7 @@ def save(path: Path, model: FaceFinderNetwork, optimiser: torch.optim.AdamW, ste
         save_file({name: value.contiguous() for name, value in tensors.items()}, part, {"run": run})
 
 
-def resume(path: Path, model: FaceFinderNetwork, optimiser: torch.optim.AdamW, asked: dict[str, float]) -> int:
+def resume(path: Path, model: FaceFinderNetwork, optimiser: torch.optim.AdamW, asked: dict[str, float | str]) -> int:
     with safe_open(path, "pt") as file:
         run = json.loads(file.metadata()["run"])
         before, done = run["asked"], run["done"]
