@@ -17,6 +17,7 @@ from oneshot_sketch.errors import InputError
 from oneshot_sketch.images import fitted_size, grey, to_tensor
 from oneshot_sketch.learners.checkpoint import Checkpoints, LatestState
 from oneshot_sketch.learners.draws import generator
+from oneshot_sketch.learners.most_net_features import StyleAndContent
 from oneshot_sketch.learners.networks_state import NetworksRun
 from oneshot_sketch.learners.shares import Shares
 from oneshot_sketch.letterbox import letterbox
@@ -25,7 +26,6 @@ from oneshot_sketch.losses.most_net import discriminator_loss, feature_loss, gen
 from oneshot_sketch.models.memory import Assignment, cosines, slots_of
 from oneshot_sketch.models.most_net import STRIDE, MostNet
 from oneshot_sketch.models.patch_gan import patch_gan
-from oneshot_sketch.models.tapped_features import TappedFeatures
 from oneshot_sketch.pair import PhotoSketchPair
 
 
@@ -136,14 +136,14 @@ class MostNetLearner:
     """Trains a `MostNet` on pairs, one or many.
 
     Args:
-        features: for the style and content losses; the paper's is `TappedFeatures.from_pretrained("vgg19")`. None only if both
+        features: for the style and content losses; the paper's is `StyleAndContent.from_pretrained("vgg19")`. None only if both
             weigh 0.
         config: see `MostNetConfig`.
         device: where to train; None is CUDA if there is one.
     """
 
     def __init__(
-        self, features: TappedFeatures | None, config: MostNetConfig | None = None, device: str | torch.device | None = None
+        self, features: StyleAndContent | None, config: MostNetConfig | None = None, device: str | torch.device | None = None
     ) -> None:
         self.config = config or MostNetConfig()
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -183,7 +183,7 @@ class MostNetLearner:
         identity = {
             "settings": asdict(config),
             "pairs": data.digest,
-            "features": self.features.settings if self.features else "none",
+            "features": self.features.name if self.features else "none",
         }
         run = NetworksRun({"net": net, "critic": critic}, {"net": by_net, "critic": by_critic}, identity, config.log_every)
         if isinstance(checkpoint, str | Path):
