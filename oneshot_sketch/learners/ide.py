@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from tqdm import tqdm
 
 from oneshot_sketch.errors import InputError
@@ -17,7 +18,8 @@ from oneshot_sketch.learners.ide_config import IDELearnerConfig
 from oneshot_sketch.learners.ide_material import IDEMaterial, crops, fit_field, prepare
 from oneshot_sketch.learners.networks_state import take_up, tensors_of
 from oneshot_sketch.learners.state import check_same_run
-from oneshot_sketch.losses.ide import discriminator_loss, generator_terms
+from oneshot_sketch.losses.adversarial import discriminator_loss, generator_loss
+from oneshot_sketch.losses.perceptual import perceptual_loss
 from oneshot_sketch.models.ide import DISCRIMINATORS, MLANet
 from oneshot_sketch.models.patch_field import PatchField
 from oneshot_sketch.models.perceptual_features import PerceptualFeatures, of_network
@@ -109,9 +111,13 @@ class IDELearner:
                 run.discriminator.requires_grad_(False)
                 with self._autocast():
                     fine = run.enhancer(coarse)
-                    seen, wanted = (self.features(x)[0] if self.features else None for x in (fine, artist))
+                    maps = [self.features(x) for x in (fine, artist)] if self.features else []
                     verdict = run.discriminator(fine) if config.adversarial_weight else None
-                terms = generator_terms(fine.float(), artist, _float(seen), _float(wanted), _float(verdict))
+                terms = {"pixel": F.l1_loss(fine.float(), artist)}
+                if maps:
+                    terms["perceptual"] = perceptual_loss(*([map.float() for map in of] for of in maps))
+                if verdict is not None:
+                    terms["adversarial"] = generator_loss(verdict.float())
                 run.by_enhancer.zero_grad()
                 torch.stack([getattr(config, f"{name}_weight") * term for name, term in terms.items()]).sum().backward()
                 run.by_enhancer.step()
@@ -221,7 +227,3 @@ class _Run:
         take_up(tensors, self._nets, self._optimisers)
         self.step, self.curve = scalars["step"], scalars["curve"]
         self._sums, self._counted = scalars["sums"], scalars["counted"]
-
-
-def _float(x: Tensor | None) -> Tensor | None:
-    return None if x is None else x.float()

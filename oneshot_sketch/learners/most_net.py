@@ -21,8 +21,9 @@ from oneshot_sketch.learners.most_net_features import StyleAndContent
 from oneshot_sketch.learners.networks_state import NetworksRun
 from oneshot_sketch.learners.shares import Shares
 from oneshot_sketch.letterbox import letterbox
+from oneshot_sketch.losses.adversarial import discriminator_loss, generator_loss
 from oneshot_sketch.losses.memory import memory_refinement_loss
-from oneshot_sketch.losses.most_net import discriminator_loss, feature_loss, generator_loss
+from oneshot_sketch.losses.perceptual import perceptual_mse_loss
 from oneshot_sketch.models.memory import Assignment, cosines, slots_of
 from oneshot_sketch.models.most_net import STRIDE, MostNet
 from oneshot_sketch.models.patch_gan import patch_gan
@@ -322,7 +323,9 @@ class MostNetLearner:
         found = self.features(drawn, (*style, *content))
         pairs = [(a / s, b / s) for a, b, s in zip(found, wanted, scales[0] + scales[1], strict=True)]
         of_style, of_content = pairs[: len(style)], pairs[len(style) :]
-        return {name: feature_loss(*zip(*taps, strict=True)) for name, taps in (("style", of_style), ("content", of_content))}
+        return {
+            name: perceptual_mse_loss(*zip(*taps, strict=True)) for name, taps in (("style", of_style), ("content", of_content))
+        }
 
     def _refinement(self, net: MostNet, photo: Tensor, sketch: Tensor) -> Tensor:
         temperature = net.memory.temperature if self.config.memory_measure == "weights" else None
