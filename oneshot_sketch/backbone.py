@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,27 +19,16 @@ from torch import Tensor
 # diffusers loads a component only from a module that is already imported, and `mini` names this one.
 import oneshot_sketch.models.patch_autoencoder  # noqa: F401 # pyright: ignore[reportUnusedImport]
 from oneshot_sketch.attributes import ATTRIBUTES
-from oneshot_sketch.errors import InputError
+from oneshot_sketch.errors import InputError, loading
 
 MINI = Path(__file__).parent / "mini"
+KIND = "an InstructPix2Pix backbone"
 DEFAULT_CLIP = "openai/clip-vit-large-patch14"
 
 
 def locate(name: str | Path) -> str:
     """ "mini" → the folder of the embedded backbone; anything else unchanged."""
     return str(MINI) if str(name) == "mini" else str(name)
-
-
-@contextmanager
-def one_sentence(name: str | Path) -> Iterator[None]:
-    """Turn whatever diffusers raises for an unusable checkpoint into an `InputError`."""
-    try:
-        yield
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:
-        reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise InputError(f"{name} could not be loaded as an InstructPix2Pix backbone ({reason}); check the name.") from error
 
 
 def drawing_defaults(name: str | Path) -> dict[str, float]:
@@ -135,7 +122,7 @@ class FrozenInstructPix2Pix:
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         dtype = dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)
         kwargs.setdefault("use_safetensors", True)  # and never a pickle in their place
-        with one_sentence(name):
+        with loading(name, KIND):
             pipe = StableDiffusionInstructPix2PixPipeline.from_pretrained(
                 locate(name), dtype=dtype, safety_checker=None, requires_safety_checker=False, **kwargs
             )

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from oneshot_sketch.errors import InputError
+from oneshot_sketch.errors import InputError, loading
 from oneshot_sketch.images import to_rgb, to_tensor
 from oneshot_sketch.models.face_finder import Detections, FaceFinderNetwork, detections, reach
 
@@ -82,13 +82,8 @@ class EmbeddedFaceFinder:
         folder = MINI if str(name) == "mini" else Path(name)
         if not folder.is_dir():
             raise InputError(f'{folder} is no folder with a face finder; give "mini" or the folder of one.')
-        try:
+        with loading(folder, "a face finder", "save or copy it again"):
             network = FaceFinderNetwork.from_pretrained(folder, local_files_only=True)
-        except MemoryError:
-            raise
-        except Exception as error:
-            reason = str(error).strip().split("\n")[0].rstrip(".")
-            raise InputError(f"{folder} could not be loaded as a face finder ({reason}); save or copy it again.") from error
         return cls(network, **kwargs)
 
     @torch.no_grad()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -17,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from oneshot_sketch.atomic import replacing, replacing_folder
-from oneshot_sketch.errors import InputError
+from oneshot_sketch.errors import InputError, loading
 from oneshot_sketch.face_crop import FaceCrop
 from oneshot_sketch.face_finder import EmbeddedFaceFinder, FaceFinder, the_face
 from oneshot_sketch.images import to_rgb
@@ -137,7 +136,7 @@ class SketchPrior:
             if str(name) == "mini":
                 raise InputError("this installation holds no embedded sketch prior; give the folder of one, or install it again.")
             raise InputError(f'{folder} is no folder with a sketch prior; give "mini" or a folder that save_pretrained wrote.')
-        with _one_sentence(folder):
+        with loading(folder, "a sketch prior", "save or copy it again"):
             record = json.loads((folder / "config.json").read_text())
             if record["format"] != FORMAT:
                 raise InputError(f"{folder} has format {record['format']}, this version reads {FORMAT}; update oneshot_sketch.")
@@ -328,14 +327,3 @@ def _with(config: SketchPriorConfig, settings: dict[str, Any]) -> SketchPriorCon
     if unknown := sorted(settings.keys() - {field.name for field in fields(InversionConfig)}):
         raise InputError(f"a sketch prior has no setting {unknown[0]}; choose fields of InversionConfig, or trust_error.")
     return replace(config, inversion=replace(config.inversion, **settings), **own)
-
-
-@contextmanager
-def _one_sentence(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:
-        reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise InputError(f"{folder} could not be loaded as a sketch prior ({reason}); save or copy it again.") from error

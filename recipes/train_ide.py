@@ -42,17 +42,16 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--network", default="vgg19", help="of the perceptual loss: vgg19 or squeezenet")
     parser.add_argument("--weights", type=Path, help="its weights; default torchvision's own")
     parser.add_argument("--caffe", action="store_true", help="they read BGR in [0, 255]")
-    parser.add_argument("--layer", type=int, help="which features; default conv5_4 of VGG19, fire9 of SqueezeNet")
+    parser.add_argument("--layer", help="which features, as conv5_4 or fire5; default conv5_4 of VGG19, fire9 of SqueezeNet")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--watch", type=int, default=5, help="test photos drawn at every checkpoint")
     return parser.parse_args(arguments)
 
 
 def run(args: argparse.Namespace) -> None:
-    from oneshot_sketch.learners.ide import IDELearner
+    from oneshot_sketch.learners.ide import IDELearner, perceptual_features
     from oneshot_sketch.learners.ide_config import IDELearnerConfig
     from oneshot_sketch.learners.ide_material import fit_field
-    from oneshot_sketch.models.deep_features import DeepFeatures
     from oneshot_sketch.pipelines.ide import IDEPipeline
 
     try:
@@ -63,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
     if args.stage_one:
         keep(IDEPipeline(fit_field(pairs, config)), args.output)
         return
-    features = DeepFeatures(args.network, args.weights, args.caffe, args.layer) if config.perceptual_weight else None
+    features = perceptual_features(args.network, args.weights, args.caffe, args.layer) if config.perceptual_weight else None
     watched = chosen(args, "test", args.watch) if args.split != "test" and args.watch else []
     coarse: list[Any] = []  # of the watched photos, drawn once
 

@@ -72,9 +72,9 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def run(args: argparse.Namespace) -> int:
     """Returns the exit code."""
     from oneshot_sketch.learners.most_net import MostNetConfig, MostNetLearner
+    from oneshot_sketch.learners.most_net_features import StyleAndContent
     from oneshot_sketch.learners.run import start_accelerator
     from oneshot_sketch.learners.shares import Shares
-    from oneshot_sketch.models.tapped_features import TappedFeatures
 
     config = MostNetConfig(**{field.name: getattr(args, field.name) for field in fields(MostNetConfig)})
     train, test = read_split(args.dataset, args.data)
@@ -83,12 +83,7 @@ def run(args: argparse.Namespace) -> int:
     shares = Shares(accelerator)
     features = None
     if config.style_weight or config.content_weight:
-        by_file = args.weights is not None
-        features = (
-            TappedFeatures.from_file(args.network, args.weights, args.caffe)
-            if by_file
-            else TappedFeatures.from_pretrained(args.network)
-        )
+        features = StyleAndContent.from_pretrained(args.network, args.weights, args.caffe)
     learner = MostNetLearner(features, config, accelerator.device if accelerator else None)
     watch = Watch(args.output, test[:20], args.judge_every) if shares.is_main else None
     end = time.monotonic() + 60 * args.minutes if args.minutes else float("inf")

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from oneshot_sketch.errors import InputError
+from oneshot_sketch.errors import InputError, loading
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -97,11 +97,8 @@ def _latents(path: Path | None, first: int | None) -> Any:
 
 
 def _loaded(kind: Any, name: str) -> Any:
-    try:
+    with loading(name, f"a {kind.__name__}"):
         return kind.from_pretrained(name, use_safetensors=True)
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
-        reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise InputError(f"{name} could not be loaded as a {kind.__name__} ({reason}); check the name.") from None
 
 
 def _inversion(encoder: str | None, device: str) -> Any:

@@ -9,7 +9,8 @@ from torch import nn
 
 from oneshot_sketch import PhotoSketchPair
 from oneshot_sketch.learners.most_net import MostNetConfig
-from oneshot_sketch.models.tapped_features import Network, TappedFeatures
+from oneshot_sketch.learners.most_net_features import StyleAndContent
+from oneshot_sketch.models.perceptual_features import PerceptualFeatures
 
 SMALL: dict[str, Any] = {
     "steps": 4,
@@ -27,12 +28,13 @@ def config(**changes: Any) -> MostNetConfig:
     return MostNetConfig(**SMALL | changes)
 
 
-def features(unit: bool = True) -> TappedFeatures:
+def features(unit: bool = True) -> StyleAndContent:
     """Two random convolutions, one heard for style and one for content."""
     with torch.random.fork_rng():
         torch.manual_seed(5)
         layers = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU(), nn.Conv2d(6, 8, 3, 2, 1))
-    return TappedFeatures(Network("Tiny", "", (1,), (2,), unit), layers, "Tiny")
+    heard = PerceptualFeatures("Tiny", layers, {"style": 1, "content": 2})
+    return StyleAndContent(heard, ("style",), ("content",), unit)
 
 
 def pairs(count: int = 3, width: int = 40, height: int = 50) -> list[PhotoSketchPair]:

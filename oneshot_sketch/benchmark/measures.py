@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from oneshot_sketch.backbone import FrozenInstructPix2Pix
 from oneshot_sketch.benchmark.rivals.networks import pretrained
-from oneshot_sketch.benchmark.system import Unavailable, by_name
+from oneshot_sketch.benchmark.system import by_name, or_unavailable
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.metrics import (
     DirectionalSimilarity,
@@ -110,7 +109,7 @@ def features_of(
     "fine-grained", a `FineGrainedEmbedding` whose folder is `weights`.
     """
     if network == "inception":
-        return _or_unavailable(lambda: InceptionFeatures(weights), weights)
+        return or_unavailable(lambda: InceptionFeatures(weights), weights)
     if network == "fine-grained":
         return _fine_grained(weights)
     if network.startswith("clip:"):
@@ -132,24 +131,14 @@ def _tapped(net: str, weights: str | None, heads: str | None, caffe: bool) -> Ta
     if caffe:
         if weights is None or heads is None:
             raise InputError("caffe weights need both weights and heads; give their files.")
-        return _or_unavailable(lambda: SqueezeLpips.from_files(weights, heads), weights, heads)
+        return or_unavailable(lambda: SqueezeLpips.from_files(weights, heads), weights, heads)
     if weights is None:
-        return _or_unavailable(lambda: Lpips.from_pretrained(net), None)  # type: ignore[arg-type]
-    return _or_unavailable(lambda: Lpips.from_files(net, weights, heads), weights, heads)  # type: ignore[arg-type]
+        return or_unavailable(lambda: Lpips.from_pretrained(net), None)  # type: ignore[arg-type]
+    return or_unavailable(lambda: Lpips.from_files(net, weights, heads), weights, heads)  # type: ignore[arg-type]
 
 
 @cache
 def _clip(name: str) -> tuple[Any, str]:
     if name == "mini":
         return load_clip(FrozenInstructPix2Pix.from_pretrained("mini", device="cpu").clip), "the CLIP of mini"
-    return _or_unavailable(lambda: load_clip(name), None), name
-
-
-def _or_unavailable(load: Callable[[], Any], *files: str | None) -> Any:
-    """What is damaged is an error; what is not here, or cannot be downloaded, is said to be absent."""
-    try:
-        return load()
-    except InputError as error:
-        if any(file is not None and Path(file).is_file() for file in files):
-            raise
-        raise Unavailable(str(error)) from None
+    return or_unavailable(lambda: load_clip(name), None), name

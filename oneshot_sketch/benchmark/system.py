@@ -97,6 +97,21 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> System | Photo
 Thing = TypeVar("Thing")
 
 
+def or_unavailable(load: Callable[[], Thing], *files: str | Path | None) -> Thing:
+    """What `load` gives of weight files, None standing for those it would download.
+
+    Raises:
+        InputError: one of the files is there, and damaged or of another network.
+        Unavailable: none is, or they cannot be downloaded.
+    """
+    try:
+        return load()
+    except InputError as error:
+        if any(file is not None and Path(file).is_file() for file in files):
+            raise
+        raise Unavailable(str(error)) from None
+
+
 def by_name(kind: str, factories: Mapping[str, Callable[..., Thing]], name: str, options: Mapping[str, Any]) -> Thing:
     """What a protocol calls `name`, built with its options.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from tqdm import tqdm
 
 from oneshot_sketch.errors import InputError
@@ -17,11 +18,15 @@ from oneshot_sketch.learners.ide_config import IDELearnerConfig
 from oneshot_sketch.learners.ide_material import IDEMaterial, crops, fit_field, prepare
 from oneshot_sketch.learners.networks_state import take_up, tensors_of
 from oneshot_sketch.learners.state import check_same_run
-from oneshot_sketch.losses.ide import discriminator_loss, generator_terms
-from oneshot_sketch.models.deep_features import DeepFeatures
+from oneshot_sketch.losses.adversarial import discriminator_loss, generator_loss
+from oneshot_sketch.losses.perceptual import perceptual_loss
 from oneshot_sketch.models.ide import DISCRIMINATORS, MLANet
 from oneshot_sketch.models.patch_field import PatchField
+from oneshot_sketch.models.perceptual_features import PerceptualFeatures, of_network
 from oneshot_sketch.pair import PhotoSketchPair
+
+# network → the layer of the perceptual loss; the paper's is VGG-19's last convolution, before its ReLU
+PERCEPTUAL_LAYER = {"vgg19": "conv5_4", "squeezenet": "fire9"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class IDELearner:
 
     Args:
         config: see `IDELearnerConfig`.
-        features: of the perceptual loss; may be left out if its weight is 0.
+        features: of the perceptual loss, heard at one layer, see `perceptual_features`; may be left out if its weight is 0.
         device: of both stages.
 
     Raises:
@@ -58,11 +63,14 @@ class IDELearner:
     """
 
     def __init__(
-        self, config: IDELearnerConfig | None = None, features: DeepFeatures | None = None, device: str | torch.device = "cpu"
+        self,
+        config: IDELearnerConfig | None = None,
+        features: PerceptualFeatures | None = None,
+        device: str | torch.device = "cpu",
     ) -> None:
         self.config = config = config or IDELearnerConfig()
         if config.perceptual_weight and features is None:
-            raise InputError("the perceptual loss needs features; give DeepFeatures, or set perceptual_weight to 0.")
+            raise InputError("the perceptual loss needs features; give perceptual_features(), or set perceptual_weight to 0.")
         self.device = torch.device(device)
         self.features = features.to(self.device) if features is not None and config.perceptual_weight else None
 
@@ -103,9 +111,13 @@ class IDELearner:
                 run.discriminator.requires_grad_(False)
                 with self._autocast():
                     fine = run.enhancer(coarse)
-                    seen, wanted = (self.features(x) if self.features else None for x in (fine, artist))
+                    maps = [self.features(x) for x in (fine, artist)] if self.features else []
                     verdict = run.discriminator(fine) if config.adversarial_weight else None
-                terms = generator_terms(fine.float(), artist, _float(seen), _float(wanted), _float(verdict))
+                terms = {"pixel": F.l1_loss(fine.float(), artist)}
+                if maps:
+                    terms["perceptual"] = perceptual_loss(*([map.float() for map in of] for of in maps))
+                if verdict is not None:
+                    terms["adversarial"] = generator_loss(verdict.float())
                 run.by_enhancer.zero_grad()
                 torch.stack([getattr(config, f"{name}_weight") * term for name, term in terms.items()]).sum().backward()
                 run.by_enhancer.step()
@@ -129,8 +141,7 @@ class IDELearner:
                     callback(IDEStep(run.step, losses, field, run.enhancer))
                 if checkpoint is not None and (last or checkpoint.due(run.step)):
                     checkpoint.save(run.state())
-        name = self.features.name if self.features else None
-        return LearnedIDE(field, run.enhancer.eval(), config, name, tuple(run.curve))
+        return LearnedIDE(field, run.enhancer.eval(), config, self._heard(), tuple(run.curve))
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16")
@@ -138,8 +149,27 @@ class IDELearner:
     def _identity(self, material: IDEMaterial) -> dict[str, Any]:
         """What must agree for a state to belong to this run; all that shapes its first steps, so not their number."""
         config = {key: value for key, value in asdict(self.config).items() if key not in ("steps", "save_every", "field")}
-        features = self.features.name if self.features else None
-        return {"config": config, "features": features, "pictures": material.digest}
+        return {"config": config, "features": self._heard(), "pictures": material.digest}
+
+    def _heard(self) -> str | None:
+        return f"{self.features.name}, {', '.join(self.features.layers)}" if self.features else None
+
+
+def perceptual_features(
+    network: str = "vgg19", weights: str | Path | None = None, caffe: bool = False, layer: str | None = None
+) -> PerceptualFeatures:
+    """What the perceptual loss of IDE compares.
+
+    Args:
+        network: "vgg19" (the paper's) or "squeezenet".
+        weights, caffe: of `PerceptualFeatures.from_pretrained`.
+        layer: None is conv5_4 of VGG-19, fire9 of SqueezeNet.
+
+    Raises:
+        InputError: another network or layer, or weights that are not to be had.
+    """
+    usual = of_network(PERCEPTUAL_LAYER, network)
+    return PerceptualFeatures.from_pretrained(network, (layer or usual,), weights, caffe)
 
 
 class _Run:
@@ -197,7 +227,3 @@ class _Run:
         take_up(tensors, self._nets, self._optimisers)
         self.step, self.curve = scalars["step"], scalars["curve"]
         self._sums, self._counted = scalars["sums"], scalars["counted"]
-
-
-def _float(x: Tensor | None) -> Tensor | None:
-    return None if x is None else x.float()

@@ -17,15 +17,16 @@ from oneshot_sketch.errors import InputError
 from oneshot_sketch.images import fitted_size, grey, to_tensor
 from oneshot_sketch.learners.checkpoint import Checkpoints, LatestState
 from oneshot_sketch.learners.draws import generator
+from oneshot_sketch.learners.most_net_features import StyleAndContent
 from oneshot_sketch.learners.networks_state import NetworksRun
 from oneshot_sketch.learners.shares import Shares
 from oneshot_sketch.letterbox import letterbox
+from oneshot_sketch.losses.adversarial import discriminator_loss, generator_loss
 from oneshot_sketch.losses.memory import memory_refinement_loss
-from oneshot_sketch.losses.most_net import discriminator_loss, feature_loss, generator_loss
+from oneshot_sketch.losses.perceptual import perceptual_mse_loss
 from oneshot_sketch.models.memory import Assignment, cosines, slots_of
 from oneshot_sketch.models.most_net import STRIDE, MostNet
 from oneshot_sketch.models.patch_gan import patch_gan
-from oneshot_sketch.models.tapped_features import TappedFeatures
 from oneshot_sketch.pair import PhotoSketchPair
 
 
@@ -136,14 +137,14 @@ class MostNetLearner:
     """Trains a `MostNet` on pairs, one or many.
 
     Args:
-        features: for the style and content losses; the paper's is `TappedFeatures.from_pretrained("vgg19")`. None only if both
+        features: for the style and content losses; the paper's is `StyleAndContent.from_pretrained("vgg19")`. None only if both
             weigh 0.
         config: see `MostNetConfig`.
         device: where to train; None is CUDA if there is one.
     """
 
     def __init__(
-        self, features: TappedFeatures | None, config: MostNetConfig | None = None, device: str | torch.device | None = None
+        self, features: StyleAndContent | None, config: MostNetConfig | None = None, device: str | torch.device | None = None
     ) -> None:
         self.config = config or MostNetConfig()
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -183,7 +184,7 @@ class MostNetLearner:
         identity = {
             "settings": asdict(config),
             "pairs": data.digest,
-            "features": self.features.settings if self.features else "none",
+            "features": self.features.name if self.features else "none",
         }
         run = NetworksRun({"net": net, "critic": critic}, {"net": by_net, "critic": by_critic}, identity, config.log_every)
         if isinstance(checkpoint, str | Path):
@@ -322,7 +323,9 @@ class MostNetLearner:
         found = self.features(drawn, (*style, *content))
         pairs = [(a / s, b / s) for a, b, s in zip(found, wanted, scales[0] + scales[1], strict=True)]
         of_style, of_content = pairs[: len(style)], pairs[len(style) :]
-        return {name: feature_loss(*zip(*taps, strict=True)) for name, taps in (("style", of_style), ("content", of_content))}
+        return {
+            name: perceptual_mse_loss(*zip(*taps, strict=True)) for name, taps in (("style", of_style), ("content", of_content))
+        }
 
     def _refinement(self, net: MostNet, photo: Tensor, sketch: Tensor) -> Tensor:
         temperature = net.memory.temperature if self.config.memory_measure == "weights" else None

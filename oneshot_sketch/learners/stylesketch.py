@@ -38,6 +38,11 @@ from oneshot_sketch.models.stylegan2 import StyleGAN2Generator
 from oneshot_sketch.models.stylesketch import StyleSketchGenerator, stylegan_fingerprint
 from oneshot_sketch.pair import PhotoSketchPair
 
+PERCEPTUAL_LAYERS = {
+    "vgg16": ("relu1_2", "relu2_2", "relu3_3", "relu4_3"),
+    "squeezenet": ("relu1", "fire3", "fire5", "fire7"),
+}
+
 
 @dataclass(frozen=True)
 class StyleSketchState:
@@ -120,7 +125,11 @@ class StyleSketchLearner:
             self.clip = clip or load_clip(config.clip).to(self.device)
         if config.perceptual_weight or config.part_weight:
             self.perceptual = perceptual or PerceptualFeatures.from_pretrained(
-                config.perceptual, config.perceptual_weights, config.perceptual_side, config.perceptual_caffe
+                config.perceptual,
+                PERCEPTUAL_LAYERS[config.perceptual],
+                config.perceptual_weights,
+                config.perceptual_caffe,
+                config.perceptual_side,
             )
             self.perceptual.to(self.device)
 
@@ -297,8 +306,10 @@ class StyleSketchLearner:
         """Of sketches in [0, 1]."""
         assert self.perceptual is not None
         with torch.no_grad():
-            wanted = self.perceptual(true * 2 - 1)
-        return perceptual_loss(self.perceptual(drawn * 2 - 1), wanted)
+            wanted = self.perceptual(true)
+        # without the gain, weights of the loss made for torchvision's networks would not suit Caffe's
+        maps = ([map / self.perceptual.gain for map in found] for found in (self.perceptual(drawn), wanted))
+        return perceptual_loss(*maps)
 
     def _update_discriminators(self, run: StyleSketchRun, batch: Material, drawn: Tensor, moves: Tensor) -> dict[str, Tensor]:
         config, told = self.config, {}

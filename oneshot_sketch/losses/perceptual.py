@@ -6,11 +6,21 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def perceptual_loss(drawn: Sequence[Tensor], true: Sequence[Tensor]) -> Tensor:
     """Σ_l mean |φ_l(drawn) − φ_l(true)| over feature maps φ_l of any shapes, the same on both sides."""
     return torch.stack([(a - b).abs().mean() for a, b in zip(drawn, true, strict=True)]).sum()
+
+
+def perceptual_mse_loss(drawn: Sequence[Tensor], true: Sequence[Tensor]) -> Tensor:
+    """Σ_l mean (φ_l(drawn) − φ_l(true))² over feature maps φ_l of any shapes, the same on both sides, in float32.
+
+    MOST-Net's style against the sketch and content against the photo (arXiv 2202.03596, Eqs. 11 and 12): features themselves,
+    not their Gram matrices.
+    """
+    return torch.stack([F.mse_loss(a.float(), b.float()) for a, b in zip(drawn, true, strict=True)]).sum()
 
 
 def part_crops(images: Tensor, centres: Tensor, side: int) -> Tensor:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torchmetrics.functional.image.lpips
-import torchvision
 from torch import Tensor, nn
 
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.metrics.accumulator import PerImage, needed
 from oneshot_sketch.metrics.checks import check_comparable, check_images
+from oneshot_sketch.models.perceptual_features import Classifier
 from oneshot_sketch.weights import read_tensors
 
 MIN_SIDE = 32
@@ -26,23 +26,10 @@ NetName = Literal["alex", "vgg", "squeeze"]
 
 
 @dataclass(frozen=True)
-class Trunk:
-    """A torchvision network, and after which of its `features` (index → channels) pictures are compared."""
+class Trunk(Classifier):
+    """A network, and after which of its `features` (index → channels) pictures are compared."""
 
-    title: str
-    builder: str
     taps: Mapping[int, int]
-
-    def features(self, state: Mapping[str, Tensor], source: str | Path) -> nn.Sequential:
-        """Its layers with the weights of a state dict under torchvision's names."""
-        with torch.device("meta"):
-            network: Any = torchvision.models.get_model(self.builder, weights=None)
-        weights = {name.removeprefix("features."): value for name, value in state.items() if name.startswith("features.")}
-        try:
-            network.features.load_state_dict(weights, assign=True)
-        except RuntimeError as error:
-            raise InputError(f"{source} does not hold {self.title} under torchvision's names; give that file.") from error
-        return network.features
 
     def heads(self, path: str | Path) -> list[Tensor]:
         """The published channel weights, one (C,) a tap."""
@@ -136,12 +123,7 @@ class Lpips(TappedDistance):
             InputError: another net, or weights out of reach.
         """
         trunk = _trunk(net)
-        weights = torchvision.models.get_model_weights(trunk.builder)["IMAGENET1K_V1"]
-        try:
-            state = weights.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError) as error:
-            raise InputError(f"{trunk.title}'s weights cannot be downloaded ({error}); give them to from_files().") from error
-        features = trunk.features(state, "torchvision's download")
+        features = trunk.features(trunk.downloaded(), "torchvision's download")
         return cls(f"{trunk.title}, torchvision's weights", features, trunk.taps, trunk.heads(_published_heads(net)))
 
     @classmethod

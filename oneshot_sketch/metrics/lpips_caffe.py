@@ -8,9 +8,9 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from oneshot_sketch.metrics.lpips import TRUNKS, TappedDistance
+from oneshot_sketch.models.perceptual_features import CAFFE_BGR
 from oneshot_sketch.weights import read_tensors
 
-MEAN_BGR = (103.94, 116.78, 123.68)
 TRUNK = TRUNKS["squeeze"]
 
 
@@ -38,4 +38,4 @@ class SqueezeLpips(TappedDistance):
         return cls(TRUNK.features(read_tensors(squeezenet_path), squeezenet_path), TRUNK.heads(head_path))
 
     def prepare(self, images: Tensor) -> Tensor:
-        return images.flip(1) * 127.5 + 127.5 - images.new_tensor(MEAN_BGR).view(1, 3, 1, 1)
+        return images.flip(1) * 127.5 + 127.5 - images.new_tensor(CAFFE_BGR[0]).view(1, 3, 1, 1)

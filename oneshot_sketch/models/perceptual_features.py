@@ -1,10 +1,11 @@
-"""Feature maps of a frozen classifier, for perceptual losses; its name says which weights they come from."""
+"""Frozen ImageNet classifiers heard at named layers: what perceptual, style and content losses compare."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,105 +14,203 @@ from torch.nn import functional as F
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.weights import read_tensors
 
-# What torchvision's weights expect of RGB in [0, 1]; and Caffe's BGR in [0, 255], in the order R, G, B.
+# what torchvision's weights read: RGB in [0, 1], minus a mean, over a deviation; what Caffe's do: BGR in [0, 255] minus a mean
 TORCHVISION = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-CAFFE = ((123.68, 116.78, 103.94), (1.0, 1.0, 1.0))
-CAFFE_GAIN = 255 * 0.226  # by which its input is larger, and so its maps; divided out, or the losses' weights would not suit
-# name → title, torchvision's builder, indices in `.features` that are read
+CAFFE_BGR = ((103.94, 116.78, 123.68), (1.0, 1.0, 1.0))
+CAFFE_GAIN = 255 * 0.226  # by which Caffe's input is larger than torchvision's, and so its maps
+
+Choice = TypeVar("Choice")
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network of torchvision: what reports call it, and its builder."""
+
+    title: str
+    builder: str
+
+    def downloaded(self) -> dict[str, Tensor]:
+        """Torchvision's ImageNet weights, from its cache or the net.
+
+        Raises:
+            InputError: they are out of reach.
+        """
+        weights: Any = _torchvision().models.get_model_weights(self.builder)["IMAGENET1K_V1"]
+        try:
+            return weights.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError) as error:
+            reason = f"{self.title}'s weights cannot be downloaded ({str(error).splitlines()[0]})"
+            raise InputError(f"{reason}; give their file, or another network.") from error
+
+    def features(self, state: Mapping[str, Tensor], source: str | Path) -> nn.Sequential:
+        """Its layers before the classifier, with the weights of a state dict under torchvision's names.
+
+        Raises:
+            InputError: they are those of another network.
+        """
+        with torch.device("meta"):
+            network: Any = _torchvision().models.get_model(self.builder, weights=None)
+        own = {name.removeprefix("features."): value for name, value in state.items() if name.startswith("features.")}
+        try:
+            network.features.load_state_dict(own, assign=True)
+        except RuntimeError:
+            raise InputError(f"{source} does not hold {self.title} under torchvision's names; give that file.") from None
+        return network.features
+
+
+@dataclass(frozen=True)
+class Network(Classifier):
+    """
+    Attributes:
+        layers: names of its `features`, in order.
+        least: side of the smallest picture of which anything is left after its last layer.
+    """
+
+    layers: tuple[str, ...]
+    least: int = 1
+
+
+def _vgg(*convolutions: int) -> tuple[str, ...]:
+    """conv1_1, relu1_1, …, pool1, … with so many convolutions a block."""
+    blocks = [
+        [*(f"{kind}{block}_{i}" for i in range(1, count + 1) for kind in ("conv", "relu")), f"pool{block}"]
+        for block, count in enumerate(convolutions, 1)
+    ]
+    return tuple(name for block in blocks for name in block)
+
+
 NETWORKS = {
-    "vgg16": ("VGG-16", "vgg16", (3, 8, 15, 22)),  # relu1_2, relu2_2, relu3_3, relu4_3
-    "squeezenet": ("SqueezeNet 1.1", "squeezenet1_1", (1, 4, 7, 10)),  # relu1, fire3, fire5, fire7
+    "vgg16": Network("VGG-16", "vgg16", _vgg(2, 2, 3, 3, 3)),
+    "vgg19": Network("VGG-19", "vgg19", _vgg(2, 2, 4, 4, 4)),
+    "squeezenet": Network(
+        "SqueezeNet 1.1",
+        "squeezenet1_1",
+        ("conv1", "relu1", "pool1", "fire2", "fire3", "pool3", "fire4", "fire5", "pool5", "fire6", "fire7", "fire8", "fire9"),
+        least=32,
+    ),
 }
-LEAST = 32  # pixels; below, nothing is left of SqueezeNet's last map
 
 
 class PerceptualFeatures(nn.Module):
-    """Pictures → the feature maps a perceptual loss compares.
+    """Pictures → feature maps after the layers that are heard. Never trained.
 
     Args:
         name: what records call it, weights included.
         features: layers in order; frozen in place.
-        taps: index of the layers after which maps are taken.
-        side: pictures are resized to a square of so many pixels first, as the paper's code does with 224; None leaves them.
+        layers: those heard: name → index in `features`.
+        side: pictures are resized to a square of so many pixels first; None leaves them.
         caffe: whether the weights read Caffe's input.
         least: side of the smallest picture that its layers take.
     """
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(
-        self, name: str, features: nn.Sequential, taps: Sequence[int], side: int | None = 224, caffe: bool = False, least: int = 1
+        self,
+        name: str,
+        features: nn.Sequential,
+        layers: Mapping[str, int],
+        side: int | None = None,
+        caffe: bool = False,
+        least: int = 1,
     ) -> None:
         super().__init__()
-        self.name, self.taps, self.side, self.caffe, self.least = name, tuple(taps), side, caffe, least
-        self.features = features[: max(taps) + 1]
-        for layer in self.features:
-            if isinstance(layer, nn.ReLU):
-                layer.inplace = False  # or the map before it would change
+        self.name, self.layers, self.side, self.caffe, self.least = name, dict(layers), side, caffe, least
+        self.features = features[: max(layers.values()) + 1]
+        for module in self.features.modules():
+            if isinstance(module, nn.ReLU):
+                module.inplace = False  # or the map before it would change
+        for key, value in zip(("mean", "deviation"), CAFFE_BGR if caffe else TORCHVISION, strict=True):
+            self.register_buffer(key, torch.tensor(value).view(1, 3, 1, 1))
         self.eval().requires_grad_(False)
 
     @classmethod
     def from_pretrained(
-        cls, network: str = "vgg16", weights: str | Path | None = None, side: int | None = 224, caffe: bool = False
+        cls,
+        network: str,
+        layers: Sequence[str],
+        weights: str | Path | None = None,
+        caffe: bool = False,
+        side: int | None = None,
     ) -> PerceptualFeatures:
         """
         Args:
-            network: "vgg16" or "squeezenet".
+            network: a key of `NETWORKS`.
+            layers: those heard, by their names there.
             weights: file of a state dict under torchvision's names; None takes torchvision's own, from its cache or the net.
-            side, caffe: as of the class.
+            caffe, side: as of the class.
 
         Raises:
-            InputError: torchvision is not installed, or the network or its weights are not to be had.
+            InputError: torchvision is not installed, or the network, a layer or the weights are not to be had.
         """
-        if network not in NETWORKS:
-            raise InputError(f"there is no perceptual network {network!r}; choose one of {', '.join(NETWORKS)}.")
-        title, builder, taps = NETWORKS[network]
-        try:
-            import torchvision
-        except ImportError:
-            raise InputError("perceptual losses need torchvision; run pip install 'oneshot-sketch[metrics]'.") from None
+        chosen = of_network(NETWORKS, network)
+        if unknown := [layer for layer in layers if layer not in chosen.layers]:
+            raise InputError(f"{chosen.title} has no layer {unknown[0]!r}; choose one of {', '.join(chosen.layers)}.")
         if weights is None:
-            source, state = "torchvision's weights", _downloaded(torchvision.models.get_model_weights(builder), title)
+            features, source = chosen.features(chosen.downloaded(), "the download"), "torchvision's weights"
         else:
-            source, state = f"weights {Path(weights).name}", read_tensors(weights)
-        with torch.device("meta"):
-            classifier: Any = torchvision.models.get_model(builder, weights=None)
-        own = {name.removeprefix("features."): value for name, value in state.items() if name.startswith("features.")}
-        try:
-            classifier.features.load_state_dict(own, assign=True)
-        except RuntimeError:
-            raise InputError(f"{weights} does not hold {title} under torchvision's names; give that file.") from None
-        return cls(f"{title}, {source}", classifier.features, taps, side, caffe, LEAST)
+            features = chosen.features(read_tensors(weights), weights)
+            source = "Caffe weights" if caffe else f"weights {Path(weights).name}"
+        places = {layer: chosen.layers.index(layer) for layer in layers}
+        return cls(f"{chosen.title}, {source}", features, places, side, caffe, chosen.least)
+
+    @property
+    def gain(self) -> float:
+        """About how many times larger the maps are than with torchvision's weights."""
+        return CAFFE_GAIN if self.caffe else 1.0
 
     def train(self, mode: bool = True) -> PerceptualFeatures:
         """Stays in evaluation mode, whatever a module around it does."""
         return super().train(False)
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """(B, 1 or 3, H, W) in [-1, 1] → one map a tap, fine to coarse, differentiable; grey counts for all three colours.
+    def forward(self, pictures: Tensor, layers: Sequence[str] | None = None) -> list[Tensor]:
+        """
+        Args:
+            pictures: (B, 1 or 3, H, W) float in [0, 1], RGB or grey.
+            layers: some of those heard; default all.
+
+        Returns:
+            One map (B, C, h, w) a layer, in their order, differentiable.
 
         Raises:
             InputError: pictures, or a `side`, too small for the network.
         """
-        if (size := self.side or min(images.shape[-2:])) < self.least:
-            raise InputError(f"{self.name}, reads no {size} pixels; give a perceptual_side of at least {self.least}.")
-        x = images.expand(-1, 3, -1, -1) / 2 + 0.5
-        if self.caffe:
-            x = x * 255
-        mean, deviation = (x.new_tensor(v).view(1, 3, 1, 1) for v in (CAFFE if self.caffe else TORCHVISION))
-        x = (x - mean) / deviation
-        if self.caffe:
-            x = x.flip(1)
+        if (size := self.side or min(pictures.shape[-2:])) < self.least:
+            raise InputError(f"{self.name}, reads no {size} pixels; give pictures or a perceptual_side of at least {self.least}.")
+        wanted = [self.layers[layer] for layer in (self.layers if layers is None else layers)]
+        x = pictures.expand(-1, 3, -1, -1)
+        x = ((x.flip(1) * 255 if self.caffe else x) - self.mean) / self.deviation
         if self.side is not None:
             x = F.interpolate(x, (self.side, self.side), mode="bilinear", align_corners=False)
-        maps = []
-        for index, layer in enumerate(self.features):
+        found = {}
+        for index, layer in enumerate(self.features[: max(wanted) + 1]):
             x = layer(x)
-            if index in self.taps:
-                maps.append(x / CAFFE_GAIN if self.caffe else x)
-        return maps
+            if index in wanted:
+                found[index] = x
+        return [found[index] for index in wanted]
+
+    @torch.no_grad()
+    def root_mean_squares(self, pictures: Tensor, layers: Sequence[str]) -> list[float]:
+        """The size of the features at each layer, over pictures like those of `forward`."""
+        squares = [[map.square().mean() for map in self(picture[None], layers)] for picture in pictures]
+        return [torch.stack(layer).mean().sqrt().item() for layer in zip(*squares, strict=True)]
 
 
-def _downloaded(weights: Any, title: str) -> dict[str, Tensor]:
+def of_network(choices: Mapping[str, Choice], network: str) -> Choice:
+    """What `choices` hold for a network.
+
+    Raises:
+        InputError: nothing.
+    """
+    if network not in choices:
+        raise InputError(f"there is no network {network!r} here; choose one of {', '.join(choices)}.")
+    return choices[network]
+
+
+def _torchvision() -> Any:
     try:
-        return weights["IMAGENET1K_V1"].get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"{title}'s weights cannot be downloaded ({error}); give their file, or another network.") from error
+        import torchvision
+    except ImportError:
+        raise InputError("networks of torchvision need that package; run pip install 'oneshot-sketch[metrics]'.") from None
+    return torchvision

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.utils.outputs import BaseOutput
 from PIL import Image
 
-from oneshot_sketch.errors import InputError
+from oneshot_sketch.errors import InputError, loading
 from oneshot_sketch.images import ImageLike, to_pil, to_rgb, to_tensor
 from oneshot_sketch.models.ide import MLANet
 from oneshot_sketch.models.patch_field import PatchField
@@ -42,6 +44,18 @@ class IDEPipeline(DiffusionPipeline):
         super().__init__()
         self.register_modules(field=field, enhancer=enhancer)
         self.register_to_config(coarse_scale=coarse_scale)
+
+    @classmethod
+    def from_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls, pretrained_model_name_or_path: str | Path, **kwargs: Any
+    ) -> IDEPipeline:
+        """Load a folder or a Hub id, with diffusers' own keyword arguments.
+
+        Raises:
+            InputError: not found, damaged, or something else.
+        """
+        with loading(pretrained_model_name_or_path, "an IDE pipeline"):
+            return super().from_pretrained(str(pretrained_model_name_or_path), **{"use_safetensors": True} | kwargs)
 
     @torch.no_grad()
     def __call__(self, image: ImageLike | Sequence[ImageLike], coarse_only: bool = False) -> IDEPipelineOutput:

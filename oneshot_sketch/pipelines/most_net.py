@@ -11,7 +11,7 @@ import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline, ImagePipelineOutput
 from PIL import Image
 
-from oneshot_sketch.errors import InputError
+from oneshot_sketch.errors import InputError, loading
 from oneshot_sketch.images import ImageLike, fitted_size, to_pil, to_tensor
 from oneshot_sketch.letterbox import letterbox
 from oneshot_sketch.models.most_net import STRIDE, MostNet
@@ -36,14 +36,8 @@ class MostNetPipeline(DiffusionPipeline):
         Raises:
             InputError: not found, damaged, or something else.
         """
-        try:
+        with loading(pretrained_model_name_or_path, "a MOST-Net"):
             return super().from_pretrained(str(pretrained_model_name_or_path), **{"use_safetensors": True} | kwargs)
-        except (InputError, MemoryError):
-            raise
-        except Exception as error:
-            reason = str(error).strip().split("\n")[0].rstrip(".")
-            name = pretrained_model_name_or_path
-            raise InputError(f"{name} could not be loaded as a MOST-Net ({reason}); check the name.") from error
 
     @torch.no_grad()
     def __call__(

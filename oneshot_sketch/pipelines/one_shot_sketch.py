@@ -23,8 +23,8 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
-from oneshot_sketch.backbone import check_components, drawing_defaults, locate, one_sentence
-from oneshot_sketch.errors import InputError
+from oneshot_sketch.backbone import KIND, check_components, drawing_defaults, locate
+from oneshot_sketch.errors import InputError, loading
 from oneshot_sketch.images import ImageLike, save_png
 from oneshot_sketch.learned_instruction import LearnedInstruction
 from oneshot_sketch.models.patch_autoencoder import PatchAutoencoder
@@ -106,7 +106,7 @@ class OneShotSketchPipeline(LoadedInstructions, GuidedBySketchPrior, StableDiffu
         if "torch_dtype" not in kwargs:
             kwargs.setdefault("dtype", torch.float32)  # transformers would keep the file's own precision, diffusers not
         name = pretrained_model_name_or_path
-        with one_sentence(name):
+        with loading(name, KIND):
             pipe = super().from_pretrained(locate(name), **kwargs)
         check_components(pipe, str(name))
         pipe._name = str(name)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +12,7 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.utils.outputs import BaseOutput
 from torch import Tensor
 
-from oneshot_sketch.errors import InputError
+from oneshot_sketch.errors import InputError, loading
 from oneshot_sketch.images import ImageLike, grey, square, to_pil, to_tensor
 from oneshot_sketch.models.inversion_encoder import InversionEncoder
 from oneshot_sketch.models.picture_that_sketch import ParallelMapper, SketchMapper, filled
@@ -79,7 +78,7 @@ class PictureThatSketchPipeline(DiffusionPipeline):
         kwargs.setdefault("use_safetensors", True)
         if "torch_dtype" not in kwargs:
             kwargs.setdefault("dtype", torch.float32)
-        with _one_sentence(pretrained_model_name_or_path):
+        with loading(pretrained_model_name_or_path, "a Picture that Sketch pipeline"):
             return super().from_pretrained(str(pretrained_model_name_or_path), **kwargs)
 
     @torch.no_grad()
@@ -159,15 +158,3 @@ def _output(pictures: Tensor, kind: str) -> Any:
         return to_pil(pictures)
     unit = (pictures / 2 + 0.5).clamp(0, 1)
     return unit if kind == "pt" else unit.cpu().permute(0, 2, 3, 1).numpy()
-
-
-@contextmanager
-def _one_sentence(name: str | Path) -> Iterator[None]:
-    """Turn whatever diffusers raises for an unusable folder into an `InputError`."""
-    try:
-        yield
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:
-        reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise InputError(f"{name} could not be loaded as a Picture that Sketch pipeline ({reason}); check the name.") from error

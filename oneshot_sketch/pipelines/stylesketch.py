@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -17,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from oneshot_sketch.errors import InputError
+from oneshot_sketch.errors import InputError, loading
 from oneshot_sketch.images import ImageLike, grey, square, to_pil, to_rgb, to_tensor
 from oneshot_sketch.models.inversion import Invert, invert
 from oneshot_sketch.models.latent_directions import moved
@@ -84,7 +83,7 @@ class StyleSketchPipeline(DiffusionPipeline):
         kwargs.setdefault("use_safetensors", True)
         if "torch_dtype" not in kwargs:
             kwargs.setdefault("dtype", torch.float32)
-        with _one_sentence(pretrained_model_name_or_path):
+        with loading(pretrained_model_name_or_path, "a StyleSketch pipeline"):
             return super().from_pretrained(str(pretrained_model_name_or_path), **kwargs)
 
     @torch.no_grad()
@@ -235,15 +234,3 @@ def _output(pictures: Tensor, kind: OutputType) -> Any:
     if kind == "np":
         return unit.cpu().permute(0, 2, 3, 1).numpy()
     raise InputError(f"output_type is {kind!r}; choose pil, np or pt.")
-
-
-@contextmanager
-def _one_sentence(name: str | Path) -> Iterator[None]:
-    """Turn whatever diffusers raises for an unusable folder into an `InputError`."""
-    try:
-        yield
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:
-        reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise InputError(f"{name} could not be loaded as a StyleSketch pipeline ({reason}); check the name.") from error

@@ -32,7 +32,7 @@ from oneshot_sketch.metrics.lpips_caffe import SqueezeLpips
 from oneshot_sketch.models.stylegan2 import StyleGAN2Generator
 
 Z_DIM, W_DIM, LAYERS = 128, 256, 4
-BATCH, RATE, ENCODER_RATE, CRITICS_RATE = 16, 1e-2, 1e-3, 1.5e-3
+BATCH, RATE, ENCODER_RATE, MAPS_RATE, CRITICS_RATE = 16, 1e-2, 1e-3, 5e-2, 1.5e-3
 KL, OFFSETS, ADVERSARIAL, R1, R1_EVERY = 2e-4, 0.002, 0.06, 2.0, 16
 SAVE_EVERY, LOG_EVERY = 200, 50
 
@@ -82,6 +82,7 @@ class Training:
             {"params": list(self.encoder.parameters()), "lr": ENCODER_RATE},
         ]
         self.by_drawing = torch.optim.Adam(parts, betas=(0.9, 0.99), fused=True)
+        self.by_maps = torch.optim.Adam([map.requires_grad_() for map in maps_of(self.generator)], MAPS_RATE, betas=(0.9, 0.99))
         self.by_critics = torch.optim.Adam(judging, CRITICS_RATE, betas=(0.0, 0.99), fused=True)
 
     def batch(self) -> Tensor:
@@ -108,11 +109,13 @@ class Training:
             fakes = torch.cat([self.imagine(draw), redrawn[: BATCH // 2].float()])
             losses |= (deceiving := self.deceive(fakes, draw))
             loss = loss + ADVERSARIAL * sum(deceiving.values())
-        self.by_drawing.zero_grad()
+        for optimiser in (self.by_drawing, self.by_maps):
+            optimiser.zero_grad()
         loss.backward()
-        _clean(self.by_drawing)
         nn.utils.clip_grad_norm_(self.encoder.parameters(), 1.0)
-        self.by_drawing.step()
+        for optimiser in (self.by_drawing, self.by_maps):
+            _clean(optimiser)
+            optimiser.step()
         if self.step >= self.critics_from:
             losses |= self.judge(photos, fakes.detach(), draw)
         self.average()
@@ -126,6 +129,7 @@ class Training:
         drawing, encoding = self.by_drawing.param_groups
         drawing.update(lr=share * RATE * (0.4 if calm else 1.0), betas=(0.5 if calm else 0.9, 0.99))
         encoding.update(lr=share * ENCODER_RATE)
+        self.by_maps.param_groups[0].update(lr=share * MAPS_RATE)
 
     def imagine(self, draw: torch.Generator) -> Tensor:
         """Faces from z ~ N(0, I)."""
@@ -192,7 +196,7 @@ class Training:
 
     def state(self) -> dict[str, Any]:
         parts = {"generator": self.generator, "encoder": self.encoder, "critics": self.critics, "averages": self.averages}
-        optimisers = {"by_drawing": self.by_drawing, "by_critics": self.by_critics}
+        optimisers = {name: getattr(self, name) for name in ("by_drawing", "by_maps", "by_critics")}
         return {"step": self.step, **{name: part.state_dict() for name, part in (parts | optimisers).items()}}
 
     def save(self) -> None:
@@ -224,12 +228,18 @@ class Training:
 
 
 def new_generator(side: int) -> StyleGAN2Generator:
-    """Without noise: what redraws photos from w alone would only learn its constant pattern, as dirt."""
+    """Its constant noise is learned like a weight, one map a layer: what redraws photos would take random noise for dirt."""
     generator = StyleGAN2Generator(side, Z_DIM, W_DIM, LAYERS, channel_base=48 * 64, channel_max=160)
     for name, parameter in generator.named_parameters():
         if name.endswith("noise_strength"):
-            parameter.requires_grad_(False).zero_()
+            nn.init.constant_(parameter.requires_grad_(False), 0.5)
+    for map in maps_of(generator):
+        map.zero_()
     return generator
+
+
+def maps_of(generator: StyleGAN2Generator) -> list[Tensor]:
+    return [buffer for name, buffer in generator.named_buffers() if name.endswith("noise_const")]
 
 
 def squeeze_lpips(weights: Path) -> SqueezeLpips:

@@ -9,12 +9,13 @@ import torch
 from conftest import picture
 from PIL import Image
 from torch.nn import functional as F
+from torchvision.models import squeezenet1_1
 
 from oneshot_sketch import InputError, PhotoSketchPair
-from oneshot_sketch.learners.ide import IDELearner, IDEStep
+from oneshot_sketch.learners.ide import PERCEPTUAL_LAYER, IDELearner, IDEStep, _Run, perceptual_features
 from oneshot_sketch.learners.ide_config import IDELearnerConfig
 from oneshot_sketch.learners.ide_material import IDEMaterial, crops, fit_field, prepare
-from oneshot_sketch.models.deep_features import DeepFeatures
+from oneshot_sketch.models.perceptual_features import NETWORKS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -110,17 +111,37 @@ def test_it_learns_the_strokes_of_one_pair() -> None:
     assert sum(seen[-5:]) < 0.5 * sum(seen[:5])
 
 
-def test_all_losses_take_part(tmp_path: Path) -> None:
-    from torchvision.models import squeezenet1_1
+def test_the_papers_layer_is_the_last_convolution_of_vgg19() -> None:
+    assert PERCEPTUAL_LAYER["vgg19"] == [layer for layer in NETWORKS["vgg19"].layers if layer.startswith("conv")][-1]
 
+
+def test_all_losses_take_part(tmp_path: Path) -> None:
     torch.save(squeezenet1_1(weights=None).state_dict(), tmp_path / "squeezenet.pth")
-    features = DeepFeatures("squeezenet", tmp_path / "squeezenet.pth", caffe=True)
+    features = perceptual_features("squeezenet", tmp_path / "squeezenet.pth", caffe=True)
     config = replace(CONFIG, steps=1, perceptual_weight=1.0, precision="bfloat16")
     learned = IDELearner(config, features).learn(pairs(), progress=False)
     assert set(learned.curve[0]) == {"step", "pixel", "perceptual", "adversarial", "discriminator"}
-    assert learned.features == "squeezenet, layer 12"
+    assert learned.features == "SqueezeNet 1.1, Caffe weights, fire9"
     without = IDELearner(replace(config, perceptual_weight=0.0)).learn(pairs(), progress=False)
     assert not same(weights(learned.enhancer), weights(without.enhancer))
+
+
+def test_the_first_losses_by_hand(tmp_path: Path) -> None:
+    torch.save(squeezenet1_1(weights=None).state_dict(), tmp_path / "squeezenet.pth")
+    features = perceptual_features("squeezenet", tmp_path / "squeezenet.pth")
+    config, seen = replace(CONFIG, steps=1, perceptual_weight=1.0), []
+    IDELearner(config, features).learn(pairs(), callback=seen.append, progress=False)
+    run = _Run(config, {}, torch.device("cpu"))
+    coarse, artist = crops(prepare(pairs(), fit_field(pairs(), config), config, None, progress=False), config, 0)
+    fine = run.enhancer(coarse)
+    verdict = run.discriminator(fine)
+    expected = {
+        "pixel": (fine - artist).abs().mean(),
+        "perceptual": (features(fine)[0] - features(artist)[0]).abs().mean(),
+        "adversarial": F.binary_cross_entropy(verdict.sigmoid(), torch.ones_like(verdict)),
+    }
+    losses = {name: seen[0].losses[name] for name in expected}
+    assert losses == pytest.approx({name: value.item() for name, value in expected.items()}, rel=1e-4)
 
 
 def test_coarse_sketches_never_saw_their_own_pair() -> None:

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from oneshot_sketch import InputError
 from oneshot_sketch.images import open_image
 from oneshot_sketch.learners.checkpoint import FILE, load_state
-from oneshot_sketch.learners.stylesketch import StyleSketchLearner, StyleSketchState
+from oneshot_sketch.learners.stylesketch import PERCEPTUAL_LAYERS, StyleSketchLearner, StyleSketchState
 from oneshot_sketch.learners.stylesketch_config import StyleSketchLearnerConfig
-from oneshot_sketch.models.perceptual_features import PerceptualFeatures
+from oneshot_sketch.models.perceptual_features import NETWORKS, PerceptualFeatures
 from oneshot_sketch.models.stylegan2 import StyleGAN2Generator
 from oneshot_sketch.models.stylesketch import StyleSketchGenerator
 from oneshot_sketch.pair import PhotoSketchPair
@@ -55,7 +55,12 @@ class MeanClip(nn.Module):
 def perceptual() -> PerceptualFeatures:
     torch.manual_seed(0)
     layers = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(inplace=True), nn.Conv2d(4, 4, 3, 2, 1), nn.ReLU(inplace=True))
-    return PerceptualFeatures("random", layers, (1, 3), side=None)
+    return PerceptualFeatures("random", layers, {"first": 1, "second": 3})
+
+
+def test_vgg16_is_heard_at_the_end_of_its_first_four_blocks() -> None:
+    names = NETWORKS["vgg16"].layers
+    assert PERCEPTUAL_LAYERS["vgg16"] == tuple(names[names.index(f"pool{block}") - 1] for block in (1, 2, 3, 4))
 
 
 def learner(stylegan: StyleGAN2Generator, config: StyleSketchLearnerConfig = QUICK) -> StyleSketchLearner:

@@ -13,6 +13,7 @@ from oneshot_sketch.losses import (
     generator_loss,
     part_crops,
     perceptual_loss,
+    perceptual_mse_loss,
     r1_penalty,
 )
 
@@ -34,6 +35,16 @@ def test_the_generator_still_learns_where_the_discriminator_is_sure() -> None:
     assert fake.grad.item() == -1
 
 
+def test_both_sides_are_driven_the_right_way() -> None:
+    real, fake, judged = (torch.zeros(2, 1, requires_grad=True) for _ in range(3))
+    generator_loss(judged).backward()
+    loss = discriminator_loss(real, fake)
+    loss.backward()
+    assert loss.item() == pytest.approx(2 * math.log(2))
+    assert judged.grad is not None and real.grad is not None and fake.grad is not None
+    assert (judged.grad < 0).all() and (real.grad < 0).all() and (fake.grad > 0).all()
+
+
 def test_r1_by_hand() -> None:
     """D(x) = mean over patches of a·x², so ∇D = 2 a x / patches; γ/2 in front."""
     a, x = torch.tensor(3.0, requires_grad=True), torch.tensor([[1.0, -2.0], [0.5, 4.0]], requires_grad=True)
@@ -50,6 +61,14 @@ def test_perceptual_loss_sums_the_means_of_the_maps() -> None:
     assert perceptual_loss(drawn, true) == 3
     with pytest.raises(ValueError, match="zip"):
         perceptual_loss(drawn, true[:1])
+
+
+def test_perceptual_mse_loss_sums_the_mean_squares_of_the_maps() -> None:
+    drawn, true = [torch.zeros(2, 3, 4, 4), torch.ones(2, 8, 2, 2)], [torch.full((2, 3, 4, 4), 2.0), torch.zeros(2, 8, 2, 2)]
+    assert perceptual_mse_loss(drawn, true) == 4 + 1
+    assert perceptual_mse_loss([of.bfloat16() for of in drawn], true).dtype == torch.float32
+    with pytest.raises(ValueError, match="zip"):
+        perceptual_mse_loss(drawn, true[:1])
 
 
 def test_clip_terms() -> None:

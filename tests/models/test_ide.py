@@ -7,7 +7,6 @@ import torch
 from torch.nn import functional as F
 
 from oneshot_sketch import InputError
-from oneshot_sketch.models.deep_features import DeepFeatures
 from oneshot_sketch.models.ide import FeatureAggregation, MLANet, MultiAttention, modified_vgg, srgan_discriminator
 
 
@@ -74,36 +73,3 @@ def test_discriminators() -> None:
             build(72, channels=4)
     strides = [m.stride[0] for m in srgan_discriminator(64, 4) if isinstance(m, torch.nn.Conv2d)]
     assert strides == [1, 2] * 4
-
-
-def test_features_of_the_paper_s_layer(tmp_path: Path) -> None:
-    """Layer 34 of VGG19 is the last convolution, read before its ReLU."""
-    from torchvision.models import vgg19
-
-    torch.manual_seed(0)
-    net = vgg19(weights=None)
-    torch.save(net.state_dict(), tmp_path / "vgg19.pth")
-    picture = torch.rand(1, 3, 32, 32)
-    seen = DeepFeatures("vgg19", tmp_path / "vgg19.pth")(picture)
-    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    expected = net.features[:35]((picture - mean.view(1, 3, 1, 1)) / deviation.view(1, 3, 1, 1))
-    assert torch.allclose(seen, expected, atol=1e-5) and (seen < 0).any()
-
-
-def test_features_of_squeezenet_in_caffes_order(tmp_path: Path) -> None:
-    from torchvision.models import squeezenet1_1
-
-    net = squeezenet1_1(weights=None).eval()
-    torch.save(net.state_dict(), tmp_path / "squeezenet.pth")
-    features, picture = DeepFeatures("squeezenet", tmp_path / "squeezenet.pth", caffe=True), torch.rand(1, 3, 40, 40)
-    expected = net.features((picture * 255)[:, [2, 1, 0]] - torch.tensor([103.94, 116.78, 123.68]).view(1, 3, 1, 1))
-    assert torch.allclose(features(picture), expected, rtol=1e-4, atol=1e-3)
-    assert not any(p.requires_grad for p in features.parameters())
-
-
-def test_weights_that_do_not_fit(tmp_path: Path) -> None:
-    torch.save({"nothing": torch.zeros(1)}, tmp_path / "weights.pth")
-    with pytest.raises(InputError, match="does not hold the weights of squeezenet"):
-        DeepFeatures("squeezenet", tmp_path / "weights.pth")
-    with pytest.raises(InputError, match="no network 'vgg'"):
-        DeepFeatures("vgg")

@@ -64,3 +64,13 @@ def test_bad_input(pipe: IDEPipeline, field: PatchField) -> None:
         pipe([])
     with pytest.raises(InputError, match="no second stage"):
         IDEPipeline(field).mend([picture(40, 48, 1)])
+
+
+def test_a_folder_that_holds_none(pipe: IDEPipeline, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="could not be loaded as an IDE pipeline"):
+        IDEPipeline.from_pretrained(tmp_path / "nothing")
+    pipe.save_pretrained(tmp_path)
+    for weights in tmp_path.glob("*/*.safetensors"):
+        weights.write_bytes(b"damaged")
+    with pytest.raises(InputError, match="could not be loaded as an IDE pipeline"):
+        IDEPipeline.from_pretrained(tmp_path)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
-from torchvision.models import squeezenet1_1, vgg19
+from torch import Tensor
 
-from oneshot_sketch.benchmark.system import Unavailable, register
-from oneshot_sketch.errors import InputError
+from oneshot_sketch.benchmark.system import or_unavailable, register
 from oneshot_sketch.images import fitted_size, grey, to_pil, to_tensor
-from oneshot_sketch.models.tapped_features import CAFFE_BGR, TORCHVISION
+from oneshot_sketch.models.perceptual_features import PerceptualFeatures, of_network
 from oneshot_sketch.pair import PhotoSketchPair
 
-# network → constructor, indices in `.features` of the style taps and of the content tap
-NETWORKS = {"vgg19": (vgg19, (1, 6, 11, 20, 29), 22), "squeezenet": (squeezenet1_1, (1, 4, 7, 10, 12), 7)}
+# network → layers of style, layer of content
+HEARD = {
+    "vgg19": (("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), "relu4_2"),
+    "squeezenet": (("relu1", "fire3", "fire5", "fire7", "fire9"), "fire5"),
+}
 
 
 @register("gatys")
@@ -30,7 +30,7 @@ class Gatys:
         weights: a state dict of torchvision's names; None takes torchvision's own from its cache or the network.
         caffe: whether those weights read Caffe's input.
         iterations: of Adam.
-        style_weight: of the Gram loss against the content loss, each tap divided by its own scale.
+        style_weight: of the Gram loss against the content loss, each layer divided by its own scale.
         size: the shorter side is optimised at about this many pixels.
     """
 
@@ -44,19 +44,17 @@ class Gatys:
         style_weight: float = 10.0,
         size: int = 128,
     ) -> None:
-        if network not in NETWORKS:
-            raise InputError(f"there is no network {network!r}; choose one of {', '.join(NETWORKS)}.")
-        build, self.style_taps, self.content_tap = NETWORKS[network]
-        self.features: nn.Sequential = _load(build, weights).eval().requires_grad_(False)
-        for layer in self.features:
-            if isinstance(layer, nn.ReLU):
-                layer.inplace = False
-        self.caffe, self.iterations, self.learning_rate = caffe, iterations, learning_rate
+        self.style_layers, self.content_layer = of_network(HEARD, network)
+        layers = dict.fromkeys((*self.style_layers, self.content_layer))
+        self.features = or_unavailable(
+            lambda: PerceptualFeatures.from_pretrained(network, tuple(layers), weights, caffe), weights
+        )
+        self.iterations, self.learning_rate = iterations, learning_rate
         self.style_weight, self.size = style_weight, size
 
     def learn(self, pairs: Sequence[PhotoSketchPair]) -> None:
-        grams = [self._grams(self._taps(self._seen(pair.sketch))) for pair in pairs]
-        self.style = [torch.stack(tap).mean(0) for tap in zip(*grams, strict=True)]
+        grams = [self._grams(self._maps(self._seen(pair.sketch))) for pair in pairs]
+        self.style = [torch.stack(layer).mean(0) for layer in zip(*grams, strict=True)]
 
     def sketch(self, photos: Sequence[Image.Image]) -> list[Image.Image]:
         return [self._draw(photo) for photo in photos]
@@ -64,13 +62,13 @@ class Gatys:
     def _draw(self, photo: Image.Image) -> Image.Image:
         seen = self._seen(photo)
         with torch.no_grad():
-            content = self._taps(seen)[self.content_tap]
+            content = self._maps(seen)[self.content_layer]
         drawn = grey(seen).clone().requires_grad_()
         optimiser = torch.optim.Adam([drawn], lr=self.learning_rate)
         for _ in range(self.iterations):
-            taps = self._taps(drawn.expand(-1, 3, -1, -1))
-            loss = (taps[self.content_tap] - content).square().mean() / content.square().mean()
-            for gram, wanted in zip(self._grams(taps), self.style, strict=True):
+            maps = self._maps(drawn.expand(-1, 3, -1, -1))
+            loss = (maps[self.content_layer] - content).square().mean() / content.square().mean()
+            for gram, wanted in zip(self._grams(maps), self.style, strict=True):
                 loss = loss + self.style_weight * (gram - wanted).square().sum() / wanted.square().sum() / len(self.style)
             optimiser.zero_grad()
             loss.backward()
@@ -83,39 +81,10 @@ class Gatys:
         luma = grey(to_tensor(image.resize(fitted_size(image.size, self.size), Image.Resampling.LANCZOS)))
         return luma.expand(-1, 3, -1, -1)
 
-    def _taps(self, image: Tensor) -> dict[int, Tensor]:
-        unit = image / 2 + 0.5
-        x = unit.flip(1) * 255 if self.caffe else unit
-        mean, deviation = (x.new_tensor(v).view(1, 3, 1, 1) for v in (CAFFE_BGR if self.caffe else TORCHVISION))
-        x = (x - mean) / deviation
-        taps: dict[int, Tensor] = {}
-        for index, layer in enumerate(self.features):
-            x = layer(x)
-            if index in (*self.style_taps, self.content_tap):
-                taps[index] = x
-            if len(taps) == len({*self.style_taps, self.content_tap}):
-                break
-        return taps
+    def _maps(self, image: Tensor) -> dict[str, Tensor]:
+        return dict(zip(self.features.layers, self.features(image / 2 + 0.5), strict=True))
 
-    def _grams(self, taps: dict[int, Tensor]) -> list[Tensor]:
-        """(C, C) mean products of channels at each style tap."""
-        flat = [taps[index][0].flatten(1) for index in self.style_taps]
+    def _grams(self, maps: dict[str, Tensor]) -> list[Tensor]:
+        """(C, C) mean products of channels at each layer of style."""
+        flat = [maps[layer][0].flatten(1) for layer in self.style_layers]
         return [f @ f.T / f.shape[1] for f in flat]
-
-
-def _load(build: Callable[..., Any], weights: str | Path | None) -> nn.Sequential:
-    """The layers before the classifier."""
-    if weights is None:
-        try:
-            return build(weights="DEFAULT").features
-        except Exception as error:
-            raise Unavailable(f"torchvision's weights cannot be had here ({str(error).splitlines()[0]})") from None
-    network = build(weights=None)
-    try:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-        network.load_state_dict({name: value.float() for name, value in state.items()})
-    except FileNotFoundError:
-        raise Unavailable(f"{weights} is not here") from None
-    except Exception as error:
-        raise InputError(f"{weights} does not hold the weights of this network ({str(error).splitlines()[0]}).") from None
-    return network.features

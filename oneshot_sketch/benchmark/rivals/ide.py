@@ -8,12 +8,12 @@ from typing import Any
 
 from PIL import Image
 
-from oneshot_sketch.benchmark.system import Unavailable, register
+from oneshot_sketch.benchmark.system import or_unavailable, register
 from oneshot_sketch.errors import InputError
-from oneshot_sketch.learners.ide import IDELearner
+from oneshot_sketch.learners.ide import PERCEPTUAL_LAYER, IDELearner, perceptual_features
 from oneshot_sketch.learners.ide_config import IDELearnerConfig
-from oneshot_sketch.models.deep_features import DeepFeatures
 from oneshot_sketch.models.patch_field import PatchField
+from oneshot_sketch.models.perceptual_features import of_network
 from oneshot_sketch.pair import PhotoSketchPair
 from oneshot_sketch.pipelines.ide import IDEPipeline
 
@@ -46,7 +46,7 @@ class Ide:
     Args:
         settings: of `PatchField`, over those for few pairs.
         changes: of `IDELearnerConfig`.
-        network, weights, caffe, layer: of `DeepFeatures`; the paper's is VGG19.
+        network, weights, caffe, layer: of `perceptual_features`; the paper's is VGG-19.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Ide:
         network: str = "vgg19",
         weights: str | Path | None = None,
         caffe: bool = False,
-        layer: int | None = None,
+        layer: str | None = None,
         seed: int = 0,
     ) -> None:
         few: dict[str, Any] = {"steps": 400, "batch": 4, "crop": 64, "channels": 32, "num_fams": 2, "discriminator_channels": 16}
@@ -67,12 +67,8 @@ class Ide:
             raise InputError(f"that is no setting of IDELearnerConfig ({error}).") from None
         self.features = None
         if self.config.perceptual_weight:
-            try:
-                self.features = DeepFeatures(network, weights, caffe, layer)
-            except InputError as error:
-                if weights is None or not Path(weights).is_file():
-                    raise Unavailable(str(error)) from None
-                raise
+            of_network(PERCEPTUAL_LAYER, network)
+            self.features = or_unavailable(lambda: perceptual_features(network, weights, caffe, layer), weights)
 
     def learn(self, pairs: Sequence[PhotoSketchPair]) -> None:
         learned = IDELearner(self.config, self.features).learn(pairs, progress=False)

@@ -8,10 +8,10 @@ from typing import Any
 
 from PIL import Image
 
-from oneshot_sketch.benchmark.system import Unavailable, register
-from oneshot_sketch.errors import InputError
+from oneshot_sketch.benchmark.system import or_unavailable, register
 from oneshot_sketch.learners.most_net import MostNetConfig, MostNetLearner
-from oneshot_sketch.models.tapped_features import TappedFeatures
+from oneshot_sketch.learners.most_net_features import HEARD, StyleAndContent
+from oneshot_sketch.models.perceptual_features import of_network
 from oneshot_sketch.pair import PhotoSketchPair
 from oneshot_sketch.pipelines.most_net import MostNetPipeline
 
@@ -42,19 +42,12 @@ class MostNetSystem:
         seed: int = 0,
     ) -> None:
         config = MostNetConfig(**{**SMALL, "steps": steps, "size": size, "seed": seed, **(changes or {})})
-        self.learner = MostNetLearner(_features(network, weights, caffe), config)
+        of_network(HEARD, network)
+        features = or_unavailable(lambda: StyleAndContent.from_pretrained(network, weights, caffe), weights)
+        self.learner = MostNetLearner(features, config)
 
     def learn(self, pairs: Sequence[PhotoSketchPair]) -> None:
         self.pipe = MostNetPipeline(self.learner.learn(pairs, progress=False))
 
     def sketch(self, photos: Sequence[Image.Image]) -> list[Image.Image]:
         return self.pipe(list(photos), return_dict=False)[0]  # type: ignore[index, return-value]
-
-
-def _features(network: str, weights: str | Path | None, caffe: bool) -> TappedFeatures:
-    try:
-        return TappedFeatures.from_pretrained(network) if weights is None else TappedFeatures.from_file(network, weights, caffe)
-    except InputError as error:
-        if weights is not None and Path(weights).is_file():
-            raise
-        raise Unavailable(str(error)) from None

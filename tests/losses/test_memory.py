@@ -4,30 +4,8 @@ import math
 
 import pytest
 import torch
-from torch.nn import functional as F
 
 from oneshot_sketch.losses.memory import memory_refinement_loss
-from oneshot_sketch.losses.most_net import discriminator_loss, feature_loss, generator_loss
-
-
-def test_adversarial_losses_are_the_cross_entropies_of_the_paper() -> None:
-    real, drawn = torch.randn(2, 1, 3, 3), torch.randn(2, 1, 3, 3)
-    expected = F.binary_cross_entropy_with_logits(real, torch.ones_like(real)) + F.binary_cross_entropy_with_logits(
-        drawn, torch.zeros_like(drawn)
-    )
-    torch.testing.assert_close(discriminator_loss(real, drawn), expected)
-    torch.testing.assert_close(generator_loss(drawn), F.binary_cross_entropy_with_logits(drawn, torch.ones_like(drawn)))
-
-
-def test_the_generator_still_learns_where_the_discriminator_is_sure() -> None:
-    verdict = torch.tensor([-30.0], requires_grad=True)
-    generator_loss(verdict).backward()
-    assert verdict.grad is not None and verdict.grad.item() == pytest.approx(-1)
-
-
-def test_feature_loss_sums_the_means_of_the_taps() -> None:
-    drawn, wanted = (torch.zeros(2, 3, 4, 4), torch.ones(2, 8, 2, 2)), (torch.full((2, 3, 4, 4), 2.0), torch.zeros(2, 8, 2, 2))
-    assert feature_loss(drawn, wanted).item() == 4 + 1
 
 
 def test_refinement_compares_rows_of_the_read() -> None:
