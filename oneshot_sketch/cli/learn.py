@@ -22,6 +22,9 @@ def learn(
     init: Annotated[str | None, typer.Option(help="describe, text, pez or noise.")] = None,
     text: Annotated[str | None, typer.Option(help="Text to start from.")] = None,
     edit_weight: Annotated[float | None, typer.Option(help="λ of the edit-direction loss; 0 is off.")] = None,
+    companion_rank: Annotated[
+        int | None, typer.Option(help="Of a low-rank companion for finer texture, 1 to 4; 0 is none.")
+    ] = None,
     resolution: Annotated[int | None, typer.Option(help="Side of the square the pair is fitted to.")] = None,
     seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
     style: Annotated[str | None, typer.Option(help="Name of the artist or style, for the record.")] = None,
@@ -48,6 +51,7 @@ def learn(
         "init": init or ("text" if text else None),
         "text": text,
         "edit_weight": edit_weight,
+        "companion_rank": companion_rank,
         "resolution": resolution,
     }
     changes = {key: value for key, value in given.items() if value is not None}

@@ -40,6 +40,8 @@ class InstructionLearnerConfig:
         gradient_checkpointing: less memory, one more forward pass.
         clip: CLIP for the edit direction, see `load_clip`; None takes the backbone's.
         pez_clip: CLIP for hard prompts.
+        companion_rank: of a low-rank companion on the cross-attention, learned with the rows for finer texture; 0 is none.
+        companion_rate: its learning rate, on the same schedule.
         seed: of every random draw.
     """
 
@@ -68,10 +70,12 @@ class InstructionLearnerConfig:
     gradient_checkpointing: bool = False
     clip: str | None = None
     pez_clip: str = "open_clip:ViT-H-14/laion2b_s32b_b79k"
+    companion_rank: int = 0
+    companion_rate: float = 1e-3
     seed: int = 0
 
     def __post_init__(self) -> None:
-        positive = ("steps", "learning_rate", "draws", "augmentations", "grid")
+        positive = ("steps", "learning_rate", "draws", "augmentations", "grid", "companion_rate")
         for name in positive:
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be above 0.")
@@ -87,6 +91,8 @@ class InstructionLearnerConfig:
             raise InputError(f"ema_decay is {self.ema_decay}; it must be in [0, 1).")
         if self.rows is not None and self.rows < 1:
             raise InputError(f"rows is {self.rows}; at least one row must be free.")
+        if not 0 <= self.companion_rank <= 4:
+            raise InputError(f"companion_rank is {self.companion_rank}; it must be 0 (none) to 4.")
         if self.resolution is not None and not 32 <= self.resolution <= 10_000:
             raise InputError(f"resolution is {self.resolution}; it must be 32 to 10,000 pixels.")
 
