@@ -26,7 +26,16 @@ from oneshot_sketch.companion import Companion
 from oneshot_sketch.learned_instruction import COMPANION, CONFIG
 
 FAST = InstructionLearnerConfig(
-    steps=4, draws=2, augmentations=2, grid=2, select_every=2, init="text", rows=4, companion_rank=2, companion_rate=1e-2
+    steps=4,
+    draws=2,
+    augmentations=2,
+    grid=2,
+    select_every=2,
+    init="text",
+    rows=4,
+    companion_rank=2,
+    companion_rate=1e-2,
+    edit_weight=0.0,
 )
 
 
@@ -136,7 +145,9 @@ def test_a_companion_of_another_unet_is_refused(tiny_pipe: OneShotSketchPipeline
 # ── on disk ──
 
 
-def test_the_artefact_keeps_its_companion(tiny_pipe: OneShotSketchPipeline, instruction: LearnedInstruction, tmp_path: Path) -> None:
+def test_the_artefact_keeps_its_companion(
+    tiny_pipe: OneShotSketchPipeline, instruction: LearnedInstruction, tmp_path: Path
+) -> None:
     companion = some_companion(tiny_pipe.unet)
     joined(instruction, companion).save_pretrained(tmp_path / "fine")
     again = LearnedInstruction.from_pretrained(tmp_path / "fine").companion

@@ -15,7 +15,7 @@ def learn(
     sketch: Annotated[list[Path], typer.Option(help="The sketch of it, framed alike.")],
     output: Annotated[Path, typer.Option(help="Folder for the learned instruction.")],
     backbone: Annotated[str, typer.Option(help='"mini", a folder or a Hub id of an InstructPix2Pix.')] = "mini",
-    preset: Annotated[str, typer.Option(help="default, paper or visii.")] = "default",
+    preset: Annotated[str, typer.Option(help="default, guidance-free, paper or visii.")] = "default",
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of AdamW.")] = None,
     rows: Annotated[int | None, typer.Option(help="Free rows of the instruction.")] = None,

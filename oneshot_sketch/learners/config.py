@@ -42,6 +42,9 @@ class InstructionLearnerConfig:
         pez_clip: CLIP for hard prompts.
         companion_rank: of a low-rank companion on the cross-attention, learned with the rows for finer texture; 0 is none.
         companion_rate: its learning rate, on the same schedule.
+        distil_steps: of a second phase that writes the backbone's own guidance into the rows, which are then drawn at scales 1
+            and 1, one branch a step; 0 is none.
+        distil_rate: its learning rate.
         seed: of every random draw.
     """
 
@@ -72,14 +75,16 @@ class InstructionLearnerConfig:
     pez_clip: str = "open_clip:ViT-H-14/laion2b_s32b_b79k"
     companion_rank: int = 0
     companion_rate: float = 1e-3
+    distil_steps: int = 0
+    distil_rate: float = 3e-2
     seed: int = 0
 
     def __post_init__(self) -> None:
-        positive = ("steps", "learning_rate", "draws", "augmentations", "grid", "companion_rate")
+        positive = ("steps", "learning_rate", "draws", "augmentations", "grid", "companion_rate", "distil_rate")
         for name in positive:
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be above 0.")
-        for name in ("weight_decay", "warmup", "reconstruction_weight", "edit_weight", "select_every", "seed"):
+        for name in ("weight_decay", "warmup", "reconstruction_weight", "edit_weight", "select_every", "distil_steps", "seed"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be a number and not negative.")
         for name, kind in get_type_hints(type(self)).items():
@@ -101,6 +106,7 @@ class InstructionLearnerConfig:
         """A preset by name, with changes.
 
         default: measured on `mini` (see docs/benchmarks.md).
+        guidance-free: the default, then distilled, for a third of the passes a sketch (see docs/drawing.md).
         paper: 12,000 single draws at 1e-3, λ 4 and 0.1, started from a hard prompt (arXiv 2506.15312, sec. 4.1).
         visii: one pass over 1,000 timesteps with fixed noise and guidance in the loss (Nguyen et al. 2023, its code).
         """
@@ -128,6 +134,7 @@ _PAPER = InstructionLearnerConfig(
 )
 PRESETS = {
     "default": InstructionLearnerConfig(),
+    "guidance-free": InstructionLearnerConfig(distil_steps=40),
     "paper": _PAPER,
     "visii": replace(
         _PAPER,

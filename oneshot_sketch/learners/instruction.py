@@ -23,6 +23,7 @@ from oneshot_sketch.instruction_record import InstructionRecord
 from oneshot_sketch.learned_instruction import LearnedInstruction
 from oneshot_sketch.learners.checkpoint import Checkpoints, LatestState
 from oneshot_sketch.learners.config import InstructionLearnerConfig
+from oneshot_sketch.learners.distil import distil
 from oneshot_sketch.learners.draws import Draws, draw, fixed_grid
 from oneshot_sketch.learners.initial import Start, starting_point
 from oneshot_sketch.learners.shares import Shares
@@ -189,7 +190,24 @@ class InstructionLearner:
             raise
         finally:
             bar.close()
-        return learned(run.best)
+        with holding(run.moving, run.best), self._attached(companion):
+            return self._distilled(learned(run.best), material, progress)
+
+    def _distilled(self, instruction: LearnedInstruction, material: Material, progress: bool) -> LearnedInstruction:
+        """It with the guidance written into it, and drawn without; itself where the config wants none."""
+        if not self.config.distil_steps:
+            return instruction
+        backbone, start = self.backbone, material.start
+        rows = instruction.embeddings.to(backbone.device)
+        rows, errors = distil(
+            backbone, rows, start.neutral, start.ins, material.z_photo, material.z_sketch, self.config, progress
+        )
+        record = replace(
+            instruction.record,
+            drawing={**instruction.record.drawing, "guidance_scale": 1.0, "image_guidance_scale": 1.0},
+            losses={**instruction.record.losses, **errors},
+        )
+        return LearnedInstruction(rows, start.neutral, start.ins, record, instruction.companion)
 
     def _attached(self, companion: CompanionLayers | None) -> AbstractContextManager[None]:
         return nullcontext() if companion is None else companion.attached(self.backbone.unet)

@@ -21,7 +21,6 @@ class LoadedInstructions:
     unet: Any
     text_encoder: Any
     tokenizer: Any
-    _execution_device: Any
 
     @property
     def instructions(self) -> dict[str, LearnedInstruction]:
@@ -100,7 +99,8 @@ class LoadedInstructions:
         known: tuple[Companion, CompanionLayers] | None = self.__dict__.get("_companion_layers")
         if known is None or known[0] is not companion:
             known = self._companion_layers = companion, CompanionLayers(self.unet, companion)
-        with known[1].attached(self.unet, self._execution_device, scale):
+        pipe: Any = self
+        with known[1].attached(self.unet, pipe._execution_device, scale):
             yield
 
     def _check_fit(self, instruction: LearnedInstruction) -> None:

@@ -67,7 +67,7 @@ def rows_read_once(unet: Any) -> Iterator[None]:
         and not module.fused_projections
         for leaf in ("to_k", "to_v")
     }
-    if isinstance(unet.add_embedding, TextTimeEmbedding):
+    if isinstance(getattr(unet, "add_embedding", None), TextTimeEmbedding):
         readers["add_embedding"] = _Remembering(unet.add_embedding)
     with replaced(unet, readers):
         yield
