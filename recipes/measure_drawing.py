@@ -2,8 +2,8 @@
 
     python recipes/measure_drawing.py --data ../shared/data --output runs/drawing
 
-One hand, instructions learned from one pair each, drawn for photos the backbone never saw. Run the same command again to
-resume. Writes results.json and table.md; seconds are of the processor, not of the clock.
+One hand, instructions learned from one pair each, drawn for photos that neither backbone nor benchmark saw. Run the same
+command again to resume. Writes results.json and table.md; seconds are of the processor, not of the clock.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 import diffusers
 import torch
+from sweep_learning import development
 
 from oneshot_sketch import (
     FrozenInstructPix2Pix,
@@ -26,7 +27,6 @@ from oneshot_sketch import (
 )
 from oneshot_sketch.atomic import replacing
 from oneshot_sketch.benchmark import load_protocol
-from oneshot_sketch.benchmark.exemplars import choose
 from oneshot_sketch.benchmark.measures import build_metric
 from oneshot_sketch.benchmark.protocol import with_paths
 from oneshot_sketch.images import to_tensor
@@ -38,7 +38,7 @@ LEARNING: dict[str, dict[str, Any]] = {
     "distilled": {"distil_steps": 40},
     "rank 1": {"companion_rank": 1},
     "rank 4": {"companion_rank": 4},
-    "rank 4, rate 5e-3": {"companion_rank": 4, "companion_rate": 5e-3},
+    "rank 4, fast": {"companion_rank": 4, "companion_rate": 5e-3},
 }
 SAMPLERS = {
     "DDIM": "DDIMScheduler",
@@ -65,12 +65,12 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--part", type=int, default=0, help="of the protocol hands: 0 is CUFS student, 1 CUFS AR")
     parser.add_argument("--exemplars", type=int, default=2)
-    parser.add_argument("--photos", type=int, default=24)
+    parser.add_argument("--photos", type=int, default=14)
     args = parser.parse_args()
 
     protocol = load_protocol("hands")
-    chosen = choose(protocol, protocol.parts[args.part], args.data)
-    exemplars, others = chosen.reserved[: args.exemplars], chosen.others[: args.photos]
+    pairs = development(protocol, protocol.parts[args.part], args.data)
+    exemplars, others = pairs[: args.exemplars], pairs[args.exemplars : args.exemplars + args.photos]
     metrics = {m.metric: with_paths(m.options, args.data) for m in protocol.measures if m.metric in METRICS}
     pipe = OneShotSketchPipeline.from_pretrained("mini")
     pipe.set_progress_bar_config(disable=True)
@@ -97,16 +97,14 @@ def main() -> None:
         print(title, rows[title], flush=True)
         with replacing(record) as file:
             file.write_text(json.dumps(rows, indent=1, ensure_ascii=False))
-    table = "\n".join(
-        [
-            "| instruction | sampler | steps | scales | UNet passes | SSIM ↑ | LPIPS ↓ | tone ↓ | a photo, s |",
-            "|---" * 9 + "|",
-            *(
-                f"| {title} | {row['passes']} | {row['ssim']:.3f} | {row['lpips']:.3f} | {row['tone']:.3f} | {row['seconds']:.2f} |"
-                for title, row in rows.items()
-            ),
-        ]
-    )
+    lines = [
+        "| instruction | sampler | steps | scales | UNet passes | SSIM ↑ | LPIPS ↓ | tone ↓ | a photo, s |",
+        "|---" * 9 + "|",
+    ]
+    for title, row in rows.items():
+        quality = " | ".join(f"{row[metric]:.3f}" for metric in METRICS)
+        lines.append(f"| {title} | {row['passes']} | {quality} | {row['seconds']:.2f} |")
+    table = "\n".join(lines)
     with replacing(args.output / "table.md") as file:
         file.write_text(table + "\n")
     print(table)
