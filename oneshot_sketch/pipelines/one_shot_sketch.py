@@ -217,7 +217,6 @@ class OneShotSketchPipeline(LoadedInstructions, GuidedBySketchPrior, StableDiffu
             "guidance_scale": text_scale,
             "image_guidance_scale": image_scale,
             "instruction_scale": float(instruction_scale),
-            "companion_scale": float(companion_scale) if instruction and instruction.companion else None,
             "eta": eta,
             "scheduler": type(self.scheduler).__name__,
             "size": list(photos[0].size),
@@ -226,6 +225,8 @@ class OneShotSketchPipeline(LoadedInstructions, GuidedBySketchPrior, StableDiffu
         }
 
         if instruction is not None:
+            if instruction.companion is not None:
+                settings["companion_scale"] = float(companion_scale)
             prompt_embeds = self._embeddings(instruction.strength(float(instruction_scale)), text, text_layout)
         if prompt_embeds is None:
             prompts = [prompt] * len(photos) if isinstance(prompt, str) else prompt or []
