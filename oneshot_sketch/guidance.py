@@ -18,6 +18,11 @@ def two_scale_guidance(full: Tensor, photo: Tensor, nothing: Tensor, text_scale:
     return nothing + image_scale * (photo - nothing) + text_scale * (full - photo)
 
 
+def branch_weights(text_scale: float, image_scale: float) -> tuple[float, float, float]:
+    """What `two_scale_guidance` multiplies full, photo and nothing with: s_T, s_I − s_T and 1 − s_I."""
+    return text_scale, image_scale - text_scale, 1 - image_scale
+
+
 def prior_correction(
     output: Tensor,
     noisy: Tensor,

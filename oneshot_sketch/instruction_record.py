@@ -11,7 +11,7 @@ from typing import Any
 
 from oneshot_sketch.errors import InputError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 knows no companion
 KIND = "oneshot_sketch.LearnedInstruction"
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class InstructionRecord:
 
 
 def read_config(path: Path, origin: str) -> dict[str, Any]:
-    """Parsed and checked config.json of an instruction, its record as an `InstructionRecord`.
+    """Parsed and checked config.json of an instruction: its record an `InstructionRecord`, "companion" its rank or 0.
 
     Args:
         origin: what to call it in messages.
@@ -99,7 +99,11 @@ def read_config(path: Path, origin: str) -> dict[str, Any]:
     rows, shape, record = config.get("rows"), config.get("shape"), config.get("record")
     if not (_integers(rows, 2) and _integers(shape, 2) and isinstance(record, dict) and "backbone" in record):
         raise InputError(f"{origin} lacks its rows, shape or record; save or download the instruction again.")
-    return {**config, "record": InstructionRecord.from_json(record, origin)}
+    companion = config.get("companion")
+    rank = 0 if companion is None else companion.get("rank") if isinstance(companion, dict) else None
+    if type(rank) is not int or (companion is not None and rank < 1):
+        raise InputError(f"{origin} has an unusable companion; save or download the instruction again.")
+    return {**config, "record": InstructionRecord.from_json(record, origin), "companion": rank}
 
 
 def _fits(key: str, value: Any) -> bool:

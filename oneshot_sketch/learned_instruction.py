@@ -20,14 +20,15 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from oneshot_sketch.atomic import replacing_folder
+from oneshot_sketch.companion import Companion
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.hub import Repository, download
 from oneshot_sketch.images import open_image, save_png
 from oneshot_sketch.instruction_record import FORMAT_VERSION, KIND, InstructionRecord, read_config
 from oneshot_sketch.model_card import CARD, PREVIEW, SKETCHES, has_licence, is_by_hand, is_on_the_hub, merged_card, model_card
 
-WEIGHTS, CONFIG = "instruction.safetensors", "config.json"
-MAX_BYTES = {CONFIG: 2**20, WEIGHTS: 64 * 2**20}
+WEIGHTS, CONFIG, COMPANION = "instruction.safetensors", "config.json", "companion.safetensors"
+MAX_BYTES = {CONFIG: 2**20, WEIGHTS: 64 * 2**20, COMPANION: 64 * 2**20}
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ class LearnedInstruction(ModelHubMixin):
         neutral: (L, d) float; the encoding of the empty prompt, origin of `strength`.
         rows: first and one past the last `<ins>` row.
         record: how it was learned.
+        companion: learned with it, for finer texture; None for most. The stock pipeline takes it by
+            `load_lora_weights(folder, weight_name="companion.safetensors")`.
 
     Attributes:
         preview: the pair and what the instruction draws of its photo, for the card; or None.
@@ -51,7 +54,14 @@ class LearnedInstruction(ModelHubMixin):
         InputError: shapes that do not fit, or values that are not finite.
     """
 
-    def __init__(self, embeddings: Tensor, neutral: Tensor, rows: tuple[int, int], record: InstructionRecord) -> None:
+    def __init__(
+        self,
+        embeddings: Tensor,
+        neutral: Tensor,
+        rows: tuple[int, int],
+        record: InstructionRecord,
+        companion: Companion | None = None,
+    ) -> None:
         if embeddings.ndim != 2 or embeddings.shape != neutral.shape:
             raise InputError(
                 f"an instruction needs embeddings and neutral of one shape (L, d), not {tuple(embeddings.shape)} and "
@@ -66,22 +76,30 @@ class LearnedInstruction(ModelHubMixin):
             raise InputError("the instruction holds NaN or infinite values; learn it again.")
         self.rows = (start, stop)
         self.record = record
+        self.companion = companion
         self.preview: Image.Image | None = None
         self.sketches: Image.Image | None = None
         self.card: str | None = None
 
     def __repr__(self) -> str:
         length, width = self.embeddings.shape
-        return f"LearnedInstruction({length}×{width}, <ins> rows {self.rows[0]}–{self.rows[1] - 1}, for {self.record.backbone})"
+        joined = f", companion of rank {self.companion.rank}" if self.companion else ""
+        span = f"<ins> rows {self.rows[0]}–{self.rows[1] - 1}"
+        return f"LearnedInstruction({length}×{width}, {span}{joined}, for {self.record.backbone})"
 
     # ── composing ──
 
     def strength(self, scale: float) -> LearnedInstruction:
-        """neutral + scale · (embeddings − neutral): 0 asks for nothing, 1 is the instruction, above 1 exaggerates."""
-        return self._with(torch.lerp(self.neutral, self.embeddings, scale))  # to the bit at 0 and 1, unlike the sum
+        """neutral + scale · (embeddings − neutral): 0 asks for nothing, 1 is the instruction, above 1 exaggerates.
+
+        A companion is scaled alike.
+        """
+        embeddings = torch.lerp(self.neutral, self.embeddings, scale)  # to the bit at 0 and 1, unlike the sum
+        companion = self.companion and self.companion.scaled(scale)
+        return LearnedInstruction(embeddings, self.neutral, self.rows, self.record, companion)
 
     def blend(self, other: LearnedInstruction, weight: float = 0.5) -> LearnedInstruction:
-        """(1 − weight) · self + weight · other, for instructions of one backbone.
+        """(1 − weight) · self + weight · other, for instructions of one backbone; their companions alike.
 
         Raises:
             InputError: they were learned on different backbones.
@@ -92,9 +110,14 @@ class LearnedInstruction(ModelHubMixin):
                 "learn both on one backbone."
             )
         rows = (min(self.rows[0], other.rows[0]), max(self.rows[1], other.rows[1]))
-        mixed = LearnedInstruction(torch.lerp(self.embeddings, other.embeddings, weight), self.neutral, rows, self.record)
-        mixed.record = replace(self.record, pairs=self.record.pairs + other.record.pairs)
-        return mixed
+        companions = [one.companion.scaled(w) for one, w in ((self, 1 - weight), (other, weight)) if one.companion]
+        return LearnedInstruction(
+            torch.lerp(self.embeddings, other.embeddings, weight),
+            self.neutral,
+            rows,
+            replace(self.record, pairs=self.record.pairs + other.record.pairs),
+            companions[0].plus(companions[1]) if len(companions) == 2 else next(iter(companions), None),
+        )
 
     def with_text(self, text_rows: Tensor, end: int, layout: Literal["compact", "visii"] = "compact") -> Tensor:
         """The hybrid instruction `<ins> + <optional>` (Eq. 7) in embedding space; nothing is encoded again.
@@ -127,9 +150,6 @@ class LearnedInstruction(ModelHubMixin):
             if padding:
                 out[after + 1 :] = text_rows[-padding:].float().cpu()
         return out
-
-    def _with(self, embeddings: Tensor) -> LearnedInstruction:
-        return LearnedInstruction(embeddings, self.neutral, self.rows, self.record)
 
     # ── saving and loading ──
 
@@ -172,6 +192,8 @@ class LearnedInstruction(ModelHubMixin):
     def _save_pretrained(self, save_directory: Path) -> None:
         tensors = {"embeddings": self.embeddings, "neutral": self.neutral}
         (save_directory / WEIGHTS).write_bytes(save(tensors, {"format": "pt"}))
+        if self.companion is not None:
+            (save_directory / COMPANION).write_bytes(self.companion.to_bytes())
         config = json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
         (save_directory / CONFIG).write_text(config + "\n", encoding="utf-8")
         for name, picture in self._pictures().items():
@@ -185,11 +207,14 @@ class LearnedInstruction(ModelHubMixin):
         return ModelCard(model_card(name, self.record, licence=licence, pictures=self._pictures()))
 
     def to_dict(self) -> dict[str, Any]:
+        """config.json. Only with a companion is it of the format that has one, so that older versions read all others."""
+        joined = {} if self.companion is None else {"companion": {"rank": self.companion.rank}}
         return {
             "kind": KIND,
-            "format_version": FORMAT_VERSION,
+            "format_version": FORMAT_VERSION if joined else 1,
             "shape": list(self.embeddings.shape),
             "rows": list(self.rows),
+            **joined,
             "record": asdict(self.record),
         }
 
@@ -302,30 +327,26 @@ class LearnedInstruction(ModelHubMixin):
     ) -> LearnedInstruction:
         folder = Path(model_id)
         if not os.path.exists(folder):
-            found = download(
-                model_id,
-                MAX_BYTES,
-                revision=revision,
-                token=token,
-                cache_dir=cache_dir,
-                local_files_only=local_files_only,
-                force_download=force_download,
-            )
+            asked = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
+            limits = {name: MAX_BYTES[name] for name in (CONFIG, WEIGHTS)}
+            found = download(model_id, limits, revision=revision, force_download=force_download, **asked)
+            if read_config(found[CONFIG], f"{CONFIG} of {model_id}")["companion"]:
+                commit = found[CONFIG].parent.name
+                found |= download(
+                    model_id, {COMPANION: MAX_BYTES[COMPANION]}, revision=commit, force_download=force_download, **asked
+                )
             return cls._read(found, model_id)
         if not os.path.isdir(folder):
             raise InputError(f"{folder} is a file; give the folder that holds {WEIGHTS}.")
-        instruction = cls._read({name: folder / name for name in (CONFIG, WEIGHTS)}, model_id)
+        instruction = cls._read({name: folder / name for name in (CONFIG, WEIGHTS, COMPANION)}, model_id)
         instruction.preview, instruction.sketches = (_picture(folder / name) for name in (PREVIEW, SKETCHES))
         instruction.card = _read_card(folder)
         return instruction
 
     @classmethod
     def _read(cls, files: Mapping[str, Path], origin: str) -> LearnedInstruction:
-        for name, path in files.items():
-            if not path.is_file():
-                raise InputError(f"{origin} holds no {name}, so it is not a learned instruction; check the path.")
-            if path.stat().st_size > MAX_BYTES[name]:
-                raise InputError(f"{path} is larger than {MAX_BYTES[name] >> 20} MiB, so it is not a learned instruction.")
+        _check_file(files, CONFIG, origin)
+        _check_file(files, WEIGHTS, origin)
         config = read_config(files[CONFIG], f"{CONFIG} of {origin}")
         weights = f"{WEIGHTS} of {origin}"
         try:
@@ -335,7 +356,13 @@ class LearnedInstruction(ModelHubMixin):
             raise InputError(f"{weights} is damaged or not an instruction ({error}); save or download it again.") from None
         if list(embeddings.shape) != config["shape"] or {embeddings.dtype, neutral.dtype} != {torch.float32}:
             raise InputError(f"{weights} does not match its {CONFIG}; save or download both again.")
-        return cls(embeddings, neutral, tuple(config["rows"]), config["record"])
+        companion = None
+        if config["companion"]:
+            _check_file(files, COMPANION, origin)
+            companion = Companion.from_bytes(files[COMPANION].read_bytes(), f"{COMPANION} of {origin}")
+            if companion.rank != config["companion"]:
+                raise InputError(f"{COMPANION} of {origin} does not match its {CONFIG}; save or download both again.")
+        return cls(embeddings, neutral, tuple(config["rows"]), config["record"], companion)
 
     @classmethod
     def from_visii(cls, path: str | Path, backbone: str = "timbrooks/instruct-pix2pix", rows: int = 10) -> LearnedInstruction:
@@ -358,6 +385,13 @@ class LearnedInstruction(ModelHubMixin):
         if not plain or tensor.ndim != 3 or tensor.shape[0] not in (2, 3):
             raise InputError(f"{path} does not hold VISII's (3, L, d) prompt embeddings; give its prompt_embeds_*.pt.")
         return cls(tensor[0], tensor[1], (1, 1 + rows), InstructionRecord(backbone=backbone, config={"imported_from": "VISII"}))
+
+
+def _check_file(files: Mapping[str, Path], name: str, origin: str) -> None:
+    if name not in files or not files[name].is_file():
+        raise InputError(f"{origin} holds no {name}, so it is not a whole learned instruction; check the path.")
+    if files[name].stat().st_size > MAX_BYTES[name]:
+        raise InputError(f"{files[name]} is larger than {MAX_BYTES[name] >> 20} MiB, so it is not a learned instruction.")
 
 
 def _read_card(folder: Path) -> str | None:

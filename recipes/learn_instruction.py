@@ -56,7 +56,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     model.add_argument("--allow_tf32", action="store_true")
 
     learning = parser.add_argument_group("learning (what is left out comes from the preset)")
-    learning.add_argument("--preset", default="default", help="default, paper or visii")
+    learning.add_argument("--preset", default="default", help="default, guidance-free, paper or visii")
     learning.add_argument("--max_train_steps", type=int)
     learning.add_argument("--train_batch_size", type=int, help="draws a process in one pass through the UNet")
     learning.add_argument("--gradient_accumulation_steps", type=int, default=1, help="passes a step")

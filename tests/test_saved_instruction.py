@@ -165,7 +165,7 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
 
 
 def test_a_newer_format_asks_for_an_upgrade(folder: Path) -> None:
-    change(folder, lambda config: config.update(format_version=2))
+    change(folder, lambda config: config.update(format_version=3))
     assert "upgrade oneshot-sketch" in refused(folder, "newer")
 
 

@@ -86,6 +86,9 @@ class Drawing:
         digest = sha256()
         for tensor in (instruction.embeddings, instruction.neutral):
             digest.update(tensor.numpy().tobytes())
+        if instruction.companion is not None:
+            digest.update(instruction.companion.to_bytes())
+        self._companion = instruction.companion
         everything = {
             "version": _KEY_VERSION,
             "instruction": digest.hexdigest(),
@@ -150,15 +153,16 @@ class Drawing:
         seeds = [self.seed(photo) for photo in photos]
         seen = size + size % 2 if size > 1 else 1
         filled = [*range(len(fitted)), *[len(fitted) - 1] * (seen - len(fitted))]
-        drawn = self.pipe(
-            image=[fitted[i] for i in filled],
-            resolution="photo",
-            generator=[torch.Generator().manual_seed(seeds[i]) for i in filled],
-            prompt_embeds=self._rows,
-            negative_prompt_embeds=self._negatives,
-            prior_sketch=None if self._prior is None else FittedPrior.join([priors[i] for i in filled]),  # type: ignore[misc]
-            **self.call,
-        )
+        with self.pipe._joined(self._companion, 1.0):
+            drawn = self.pipe(
+                image=[fitted[i] for i in filled],
+                resolution="photo",
+                generator=[torch.Generator().manual_seed(seeds[i]) for i in filled],
+                prompt_embeds=self._rows,
+                negative_prompt_embeds=self._negatives,
+                prior_sketch=None if self._prior is None else FittedPrior.join([priors[i] for i in filled]),  # type: ignore[misc]
+                **self.call,
+            )
         sketches = []
         for i, photo in enumerate(photos):
             own = {"seed": seeds[i], "photo": photo, "key": self.key(photo)}

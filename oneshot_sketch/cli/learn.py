@@ -15,13 +15,16 @@ def learn(
     sketch: Annotated[list[Path], typer.Option(help="The sketch of it, framed alike.")],
     output: Annotated[Path, typer.Option(help="Folder for the learned instruction.")],
     backbone: Annotated[str, typer.Option(help='"mini", a folder or a Hub id of an InstructPix2Pix.')] = "mini",
-    preset: Annotated[str, typer.Option(help="default, paper or visii.")] = "default",
+    preset: Annotated[str, typer.Option(help="default, guidance-free, paper or visii.")] = "default",
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of AdamW.")] = None,
     rows: Annotated[int | None, typer.Option(help="Free rows of the instruction.")] = None,
     init: Annotated[str | None, typer.Option(help="describe, text, pez or noise.")] = None,
     text: Annotated[str | None, typer.Option(help="Text to start from.")] = None,
     edit_weight: Annotated[float | None, typer.Option(help="λ of the edit-direction loss; 0 is off.")] = None,
+    companion_rank: Annotated[
+        int | None, typer.Option(help="Of a low-rank companion for finer texture, 1 to 4; 0 is none.")
+    ] = None,
     resolution: Annotated[int | None, typer.Option(help="Side of the square the pair is fitted to.")] = None,
     seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
     style: Annotated[str | None, typer.Option(help="Name of the artist or style, for the record.")] = None,
@@ -48,6 +51,7 @@ def learn(
         "init": init or ("text" if text else None),
         "text": text,
         "edit_weight": edit_weight,
+        "companion_rank": companion_rank,
         "resolution": resolution,
     }
     changes = {key: value for key, value in given.items() if value is not None}

@@ -40,6 +40,11 @@ class InstructionLearnerConfig:
         gradient_checkpointing: less memory, one more forward pass.
         clip: CLIP for the edit direction, see `load_clip`; None takes the backbone's.
         pez_clip: CLIP for hard prompts.
+        companion_rank: of a low-rank companion on the cross-attention, learned with the rows for finer texture; 0 is none.
+        companion_rate: its learning rate, on the same schedule.
+        distil_steps: of a second phase that writes the backbone's own guidance into the rows, which are then drawn at scales 1
+            and 1, one branch a step; 0 is none.
+        distil_rate: its learning rate.
         seed: of every random draw.
     """
 
@@ -68,14 +73,18 @@ class InstructionLearnerConfig:
     gradient_checkpointing: bool = False
     clip: str | None = None
     pez_clip: str = "open_clip:ViT-H-14/laion2b_s32b_b79k"
+    companion_rank: int = 0
+    companion_rate: float = 1e-3
+    distil_steps: int = 0
+    distil_rate: float = 3e-2
     seed: int = 0
 
     def __post_init__(self) -> None:
-        positive = ("steps", "learning_rate", "draws", "augmentations", "grid")
+        positive = ("steps", "learning_rate", "draws", "augmentations", "grid", "companion_rate", "distil_rate")
         for name in positive:
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be above 0.")
-        for name in ("weight_decay", "warmup", "reconstruction_weight", "edit_weight", "select_every", "seed"):
+        for name in ("weight_decay", "warmup", "reconstruction_weight", "edit_weight", "select_every", "distil_steps", "seed"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be a number and not negative.")
         for name, kind in get_type_hints(type(self)).items():
@@ -87,6 +96,8 @@ class InstructionLearnerConfig:
             raise InputError(f"ema_decay is {self.ema_decay}; it must be in [0, 1).")
         if self.rows is not None and self.rows < 1:
             raise InputError(f"rows is {self.rows}; at least one row must be free.")
+        if not 0 <= self.companion_rank <= 4:
+            raise InputError(f"companion_rank is {self.companion_rank}; it must be 0 (none) to 4.")
         if self.resolution is not None and not 32 <= self.resolution <= 10_000:
             raise InputError(f"resolution is {self.resolution}; it must be 32 to 10,000 pixels.")
 
@@ -95,6 +106,7 @@ class InstructionLearnerConfig:
         """A preset by name, with changes.
 
         default: measured on `mini` (see docs/benchmarks.md).
+        guidance-free: the default, then distilled, for a third of the passes a sketch (see docs/drawing.md).
         paper: 12,000 single draws at 1e-3, λ 4 and 0.1, started from a hard prompt (arXiv 2506.15312, sec. 4.1).
         visii: one pass over 1,000 timesteps with fixed noise and guidance in the loss (Nguyen et al. 2023, its code).
         """
@@ -122,6 +134,7 @@ _PAPER = InstructionLearnerConfig(
 )
 PRESETS = {
     "default": InstructionLearnerConfig(),
+    "guidance-free": InstructionLearnerConfig(distil_steps=40),
     "paper": _PAPER,
     "visii": replace(
         _PAPER,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from oneshot_sketch.adapters import CompanionLayers, untaught
 from oneshot_sketch.backbone import FrozenInstructPix2Pix
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.guidance import two_scale_guidance
@@ -21,6 +23,7 @@ from oneshot_sketch.instruction_record import InstructionRecord
 from oneshot_sketch.learned_instruction import LearnedInstruction
 from oneshot_sketch.learners.checkpoint import Checkpoints, LatestState
 from oneshot_sketch.learners.config import InstructionLearnerConfig
+from oneshot_sketch.learners.distil import distil
 from oneshot_sketch.learners.draws import Draws, draw, fixed_grid
 from oneshot_sketch.learners.initial import Start, starting_point
 from oneshot_sketch.learners.shares import Shares
@@ -97,7 +100,7 @@ class InstructionLearner:
         progress: bool = True,
         shares: Shares | None = None,
     ) -> LearnedInstruction:
-        """Minimise L = λ_rec L_rec + λ_edit L_edit (Eq. 6) over the free rows.
+        """Minimise L = λ_rec L_rec + λ_edit L_edit (Eq. 6) over the free rows, and the companion if there is one.
 
         Args:
             checkpoint: folder for the state of the run, or `NumberedStates`; if it holds one, the run goes on from there,
@@ -115,9 +118,16 @@ class InstructionLearner:
         material, views, shape = replace(material, start=start), len(material.z_photo), tuple(material.z_photo.shape[1:])
         first, stop = start.ins
         free = start.rows[first:stop].clone().requires_grad_()
-        optimiser = torch.optim.AdamW([free], lr=config.learning_rate, weight_decay=config.weight_decay)
+        moving, groups, companion = {"rows": free}, [{"params": [free], "lr": config.learning_rate}], None
+        if config.companion_rank:
+            companion = CompanionLayers(
+                backbone.unet, untaught(backbone.unet, config.companion_rank, config.seed), backbone.device
+            )
+            moving |= {name: matrix.requires_grad_() for name, matrix in companion.parameters.items()}
+            groups.append({"params": list(companion.parameters.values()), "lr": config.companion_rate})
+        optimiser = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
         scaler = torch.amp.GradScaler(backbone.device.type, enabled=backbone.dtype == torch.float16)
-        run = Run(free, optimiser, scaler, self._identity(material))
+        run = Run(moving, optimiser, scaler, self._identity(material))
         if isinstance(checkpoint, str | Path):
             checkpoint = LatestState(Path(checkpoint), config.select_every or config.steps)
         if checkpoint is not None:
@@ -127,24 +137,37 @@ class InstructionLearner:
                 checkpoint.save(run.state())  # which clears away what a killed run left beside it
         grid = fixed_grid(config, backbone.num_timesteps, shape, views)
         whole = None  # the state after the last whole step: Ctrl-C may come in the middle of one
+
+        def judged(values: Mapping[str, Tensor]) -> dict[str, float]:
+            with holding(run.moving, values), self._attached(companion):
+                return self._judge(free.detach(), material, grid, shares)
+
+        def learned(values: Mapping[str, Tensor]) -> LearnedInstruction:
+            return self._instruction(run, values, material, companion)
+
         if run.step == 0:
-            run.judge(self._judge(free.detach(), material, grid, shares))
+            run.judge(judged(run.average))
 
         bar = tqdm(total=config.steps, initial=run.step, desc="learning", unit="step", disable=not progress)
         try:
             while run.step < config.steps:
-                rate = _rate(config, run.step)
-                for group in optimiser.param_groups:
-                    group["lr"] = rate
-                seen, free.grad = torch.zeros(2, device=free.device), torch.zeros_like(free)
-                for draws, part in shares.of(draw(config, run.step, views, backbone.num_timesteps, shape), config.draws):
-                    reconstruction, cosine = self._losses(free, material, draws)
-                    loss = config.reconstruction_weight * reconstruction
-                    if config.edit_weight:
-                        loss = loss + config.edit_weight * edit_direction_loss(cosine, config.edit_clamp)
-                    scaler.scale(part * loss).backward()
-                    seen += part * torch.stack([reconstruction, cosine]).detach()
-                free.grad = shares.sum(free.grad)
+                share = _share_of_rate(config, run.step)
+                rate = config.learning_rate * share
+                for group, full in zip(optimiser.param_groups, (config.learning_rate, config.companion_rate), strict=False):
+                    group["lr"] = full * share
+                seen = torch.zeros(2, device=free.device)
+                for parameter in moving.values():
+                    parameter.grad = torch.zeros_like(parameter)
+                with self._attached(companion):
+                    for draws, part in shares.of(draw(config, run.step, views, backbone.num_timesteps, shape), config.draws):
+                        reconstruction, cosine = self._losses(free, material, draws)
+                        loss = config.reconstruction_weight * reconstruction
+                        if config.edit_weight:
+                            loss = loss + config.edit_weight * edit_direction_loss(cosine, config.edit_clamp)
+                        scaler.scale(part * loss).backward()
+                        seen += part * torch.stack([reconstruction, cosine]).detach()
+                for parameter in moving.values():
+                    parameter.grad = shares.sum(parameter.grad)  # pyright: ignore[reportArgumentType]
                 scaler.step(optimiser)
                 scaler.update()
                 run.advance(config.ema_decay)
@@ -154,14 +177,10 @@ class InstructionLearner:
                 bar.set_postfix(rec=f"{reconstruction:.4f}", cos=f"{cosine:+.3f}")
                 last = run.step == config.steps
                 if last or (config.select_every and run.step % config.select_every == 0):
-                    run.judge(self._judge(run.average, material, grid, shares), last_wins=not config.select_every)
+                    run.judge(judged(run.average), last_wins=not config.select_every)
                 whole = run.state()
                 if callback is not None:
-                    callback(
-                        LearningState(
-                            run.step, reconstruction, cosine, rate, lambda: self._instruction(run, run.average, material)
-                        )
-                    )
+                    callback(LearningState(run.step, reconstruction, cosine, rate, lambda: learned(run.average)))
                 # after the callback, so that a run killed between them calls it again rather than never
                 if checkpoint is not None and shares.is_main and (last or checkpoint.due(run.step)):
                     checkpoint.save(whole)
@@ -171,7 +190,27 @@ class InstructionLearner:
             raise
         finally:
             bar.close()
-        return self._instruction(run, run.best, material)
+        with holding(run.moving, run.best), self._attached(companion):
+            return self._distilled(learned(run.best), material, progress)
+
+    def _distilled(self, instruction: LearnedInstruction, material: Material, progress: bool) -> LearnedInstruction:
+        """It with the guidance written into it, and drawn without; itself where the config wants none."""
+        if not self.config.distil_steps:
+            return instruction
+        backbone, start = self.backbone, material.start
+        rows = instruction.embeddings.to(backbone.device)
+        rows, errors = distil(
+            backbone, rows, start.neutral, start.ins, material.z_photo, material.z_sketch, self.config, progress
+        )
+        record = replace(
+            instruction.record,
+            drawing={**instruction.record.drawing, "guidance_scale": 1.0, "image_guidance_scale": 1.0},
+            losses={**instruction.record.losses, **errors},
+        )
+        return LearnedInstruction(rows, start.neutral, start.ins, record, instruction.companion)
+
+    def _attached(self, companion: CompanionLayers | None) -> AbstractContextManager[None]:
+        return nullcontext() if companion is None else companion.attached(self.backbone.unet)
 
     def _encode(self, pairs: list[PhotoSketchPair], progress: bool) -> Material:
         if not pairs:
@@ -254,9 +293,11 @@ class InstructionLearner:
             "pictures": material.digest,
         }
 
-    def _instruction(self, run: Run, free: Tensor, material: Material) -> LearnedInstruction:
+    def _instruction(
+        self, run: Run, values: Mapping[str, Tensor], material: Material, companion: CompanionLayers | None
+    ) -> LearnedInstruction:
         start = material.start
-        rows = torch.cat([start.rows[: start.ins[0]], free.detach(), start.rows[start.ins[1] :]])
+        rows = torch.cat([start.rows[: start.ins[0]], values["rows"].detach(), start.rows[start.ins[1] :]])
         record = InstructionRecord(
             backbone=self.backbone.name,
             fingerprint=self.backbone.fingerprint,
@@ -276,14 +317,28 @@ class InstructionLearner:
             licence=material.licence,
             versions={name: version(name) for name in ("torch", "diffusers", "transformers")},
         )
-        return LearnedInstruction(rows, start.neutral, start.ins, record)
+        return LearnedInstruction(rows, start.neutral, start.ins, record, companion and companion.companion(values))
 
 
-def _rate(config: InstructionLearnerConfig, step: int) -> float:
+@contextmanager
+def holding(parameters: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Iterator[None]:
+    """While inside, parameters have other values."""
+    own = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+    try:
+        for name, parameter in parameters.items():
+            parameter.data.copy_(values[name])
+        yield
+    finally:
+        for name, parameter in parameters.items():
+            parameter.data.copy_(own[name])
+
+
+def _share_of_rate(config: InstructionLearnerConfig, step: int) -> float:
+    """Of the full learning rate, in [0, 1]."""
     warm = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
     if config.schedule == "constant":
-        return config.learning_rate * warm
-    return config.learning_rate * warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / config.steps)))
+        return warm
+    return warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / config.steps)))
 
 
 def _common(values: Any) -> str | None:

@@ -14,15 +14,19 @@ from oneshot_sketch.learners.checkpoint import State
 
 
 class Run:
-    """Parameter, optimiser, gradient scaler (of float16), average, best so far."""
+    """Parameters by name, optimiser, gradient scaler (of float16), averages, best so far."""
 
     def __init__(
-        self, free: Tensor, optimiser: torch.optim.AdamW, scaler: torch.amp.GradScaler, identity: dict[str, Any]
+        self,
+        moving: Mapping[str, Tensor],
+        optimiser: torch.optim.AdamW,
+        scaler: torch.amp.GradScaler,
+        identity: dict[str, Any],
     ) -> None:
-        self.free, self.optimiser, self.scaler, self.identity = free, optimiser, scaler, identity
+        self.moving, self.optimiser, self.scaler, self.identity = dict(moving), optimiser, scaler, identity
         self.step = self.best_step = 0
-        self.average = free.detach().clone()
-        self.best = free.detach().clone()
+        self.average = {name: p.detach().clone() for name, p in moving.items()}
+        self.best = {name: p.detach().clone() for name, p in moving.items()}
         self.first: dict[str, float] = {}
         self.lowest: dict[str, float] = {}
         self.curve: list[dict[str, float]] = []
@@ -30,19 +34,23 @@ class Run:
     def advance(self, ema_decay: float) -> None:
         self.step += 1
         decay = min(ema_decay, self.step / (self.step + 10))
-        self.average.lerp_(self.free.detach(), 1 - decay if ema_decay else 1.0)
+        for name, average in self.average.items():
+            average.lerp_(self.moving[name].detach(), 1 - decay if ema_decay else 1.0)
 
     def judge(self, losses: dict[str, float], last_wins: bool = False) -> None:
         self.curve.append({"step": self.step, **losses})
         if not self.first:
             self.first = losses
         if not self.lowest or last_wins or losses["total"] < self.lowest["total"]:
-            self.lowest, self.best, self.best_step = losses, self.average.clone(), self.step
+            self.lowest, self.best_step = losses, self.step
+            self.best = {name: average.clone() for name, average in self.average.items()}
 
     def state(self) -> State:
         """A copy of all of it, for a checkpoint."""
-        tensors = {"free": self.free, "average": self.average, "best": self.best}
-        tensors |= {f"adamw.{key}": value for key, value in self.optimiser.state[self.free].items()}
+        tensors: dict[str, Tensor] = {}
+        for name, parameter in self.moving.items():
+            tensors |= {f"{name}/free": parameter, f"{name}/average": self.average[name], f"{name}/best": self.best[name]}
+            tensors |= {f"{name}/adamw.{key}": value for key, value in self.optimiser.state[parameter].items()}
         scalars = {"step": self.step, "best_step": self.best_step, "first": self.first, "lowest": self.lowest}
         scalars |= {"curve": list(self.curve), "scaler": self.scaler.state_dict()}
         return {key: value.detach().clone() for key, value in tensors.items()}, {**scalars, **self.identity}
@@ -56,14 +64,16 @@ class Run:
             return
         tensors, scalars = state
         check_same_run(self.identity, scalars, folder)
-        self.free.data.copy_(tensors["free"])
-        self.average.copy_(tensors["average"])
-        self.best.copy_(tensors["best"])
-        self.optimiser.state[self.free] = {
-            key.removeprefix("adamw."): value if key == "adamw.step" else value.to(self.free.device)
-            for key, value in tensors.items()
-            if key.startswith("adamw.")
-        }
+        for name, parameter in self.moving.items():
+            parameter.data.copy_(tensors[f"{name}/free"])
+            self.average[name].copy_(tensors[f"{name}/average"])
+            self.best[name].copy_(tensors[f"{name}/best"])
+            beginning = f"{name}/adamw."
+            self.optimiser.state[parameter] = {
+                key.removeprefix(beginning): value if key == f"{beginning}step" else value.to(parameter.device)
+                for key, value in tensors.items()
+                if key.startswith(beginning)
+            }
         if scalars["scaler"]:
             self.scaler.load_state_dict(scalars["scaler"])
         self.step, self.best_step = scalars["step"], scalars["best_step"]

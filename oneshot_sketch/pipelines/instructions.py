@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from oneshot_sketch.adapters import CompanionLayers
 from oneshot_sketch.backbone import fingerprint
+from oneshot_sketch.companion import Companion
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.learned_instruction import LearnedInstruction
 
@@ -85,6 +88,20 @@ class LoadedInstructions:
         for gone in [name] if name is not None else list(self.instructions):
             del self.instructions[gone]
         self._active = [(n, w) for n, w in self.__dict__.get("_active", []) if n in self.instructions]
+        self.__dict__.pop("_companion_layers", None)
+
+    @contextmanager
+    def _joined(self, companion: Companion | None, scale: float) -> Iterator[None]:
+        """While inside, a companion works in the UNet; outside, nothing of it is there."""
+        if companion is None or scale == 0:
+            yield
+            return
+        known: tuple[Companion, CompanionLayers] | None = self.__dict__.get("_companion_layers")
+        if known is None or known[0] is not companion:
+            known = self._companion_layers = companion, CompanionLayers(self.unet, companion)
+        pipe: Any = self
+        with known[1].attached(self.unet, pipe._execution_device, scale):
+            yield
 
     def _check_fit(self, instruction: LearnedInstruction) -> None:
         length, width = instruction.embeddings.shape
@@ -94,6 +111,8 @@ class LoadedInstructions:
                 f"the instruction was learned on {made_for} ({length}×{width}) and does not fit this backbone "
                 f"({self.tokenizer.model_max_length}×{self.text_encoder.config.hidden_size}); load {made_for}."
             )
+        if instruction.companion is not None:
+            CompanionLayers(self.unet, instruction.companion)
         if "meta" in (self.unet.device.type, self.text_encoder.device.type):
             return  # offloaded weights cannot be looked at
         if instruction.record.fingerprint and instruction.record.fingerprint != fingerprint(self.unet, self.text_encoder):

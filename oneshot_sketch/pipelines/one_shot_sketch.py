@@ -6,6 +6,7 @@ import json
 import logging
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +30,7 @@ from oneshot_sketch.images import ImageLike, save_png
 from oneshot_sketch.learned_instruction import LearnedInstruction
 from oneshot_sketch.models.patch_autoencoder import PatchAutoencoder
 from oneshot_sketch.pipelines.instructions import LoadedInstructions
+from oneshot_sketch.pipelines.lean_unet import rows_read_once, weighed_branches
 from oneshot_sketch.pipelines.photos import fit_photos, open_photos
 from oneshot_sketch.pipelines.sketch_prior import Drawn, FittedPrior, GuidedBySketchPrior, PriorGuidance
 
@@ -128,6 +130,7 @@ class OneShotSketchPipeline(LoadedInstructions, GuidedBySketchPrior, StableDiffu
         guidance_scale: float | None = None,
         image_guidance_scale: float | None = None,
         instruction_scale: float = 1.0,
+        companion_scale: float = 1.0,
         text_layout: Literal["compact", "visii"] = "compact",
         resolution: int | Literal["native", "photo"] = "native",
         sketch_prior_scale: float = 0.0,
@@ -159,6 +162,7 @@ class OneShotSketchPipeline(LoadedInstructions, GuidedBySketchPrior, StableDiffu
             text: joined with the learned instruction (the paper's `<optional>`, Eq. 7).
             num_inference_steps, guidance_scale, image_guidance_scale: default the instruction's or backbone's own.
             instruction_scale: see `LearnedInstruction.strength`.
+            companion_scale: of the instruction's companion, if it has one; 0 draws without it.
             text_layout: see `LearnedInstruction.with_text`.
             resolution: "native" fits each photo, shape kept, to the pixels the backbone was trained on; "photo" leaves
                 its size, to a multiple of 8; a number is the side of a square of as many pixels.
@@ -191,6 +195,8 @@ class OneShotSketchPipeline(LoadedInstructions, GuidedBySketchPrior, StableDiffu
                 f"guidance_scale is {text_scale} and image_guidance_scale {image_scale}; the first must not be negative, the "
                 "second at least 1, and both finite."
             )
+        if not math.isfinite(companion_scale):
+            raise InputError(f"companion_scale is {companion_scale}; it must be finite.")
         if num_images_per_prompt < 1:
             raise InputError(f"num_images_per_prompt is {num_images_per_prompt}; it must be at least 1.")
         guidance = PriorGuidance(
@@ -219,6 +225,8 @@ class OneShotSketchPipeline(LoadedInstructions, GuidedBySketchPrior, StableDiffu
         }
 
         if instruction is not None:
+            if instruction.companion is not None:
+                settings["companion_scale"] = float(companion_scale)
             prompt_embeds = self._embeddings(instruction.strength(float(instruction_scale)), text, text_layout)
         if prompt_embeds is None:
             prompts = [prompt] * len(photos) if isinstance(prompt, str) else prompt or []
@@ -243,7 +251,13 @@ class OneShotSketchPipeline(LoadedInstructions, GuidedBySketchPrior, StableDiffu
         if prior is not None:
             settings |= {**guidance.prior_arguments, "inversion_error": prior.error.tolist()}
 
-        with self._guided(prior, guidance, photos, num_images_per_prompt):
+        with (
+            self._guided(prior, guidance, photos, num_images_per_prompt),
+            self._joined(instruction and instruction.companion, float(companion_scale) * float(instruction_scale)),
+            weighed_branches(self.unet, text_scale, image_scale),
+            # Two steps would win nothing, and a callback may change rows or weights between steps.
+            rows_read_once(self.unet) if callback_on_step_end is None and steps > 2 else nullcontext(),
+        ):
             images, unsafe = super().__call__(
                 prompt=prompt,  # type: ignore[arg-type]
                 image=[photo for photo in photos for _ in range(num_images_per_prompt)],

@@ -13,6 +13,7 @@ import torch
 from batch.conftest import Photos, files
 from conftest import picture
 from PIL import Image
+from test_adapters import some_companion
 
 from oneshot_sketch import InputError, LearnedInstruction, OneShotSketchPipeline
 from oneshot_sketch.batch import DrawingSettings, Summary, read_manifest, sketch_photos
@@ -37,6 +38,19 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 # ── what a sketch is ──
+
+
+def test_a_companion_is_drawn_with_and_is_another_recipe(pencil: Path, photos: Photos) -> None:
+    plain = LearnedInstruction.from_pretrained(pencil)
+    pipe = OneShotSketchPipeline.from_pretrained(plain.record.backbone)
+    fine = LearnedInstruction(plain.embeddings, plain.neutral, plain.rows, plain.record, some_companion(pipe.unet))
+    drawings = [Drawing(one, DrawingSettings(resolution="photo")) for one in (plain, fine)]
+    assert drawings[0].key("ab") != drawings[1].key("ab")
+    pictures = [d.draw([d.fit(picture(32, 32))], ["ab"], 1, [None])[0][0] for d in drawings]
+    seed = torch.Generator().manual_seed(drawings[1].seed("ab"))
+    own = pipe.load_instruction(fine)(image=drawings[1].fit(picture(32, 32)), resolution="photo", generator=seed).images[0]
+    np.testing.assert_array_equal(np.asarray(pictures[1]), np.asarray(own))
+    assert not np.array_equal(np.asarray(pictures[0]), np.asarray(pictures[1]))
 
 
 def test_the_sketch_is_the_pipelines_own_by_the_seed_it_carries(photos: Photos, pencil: Path, tmp_path: Path) -> None:

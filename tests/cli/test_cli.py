@@ -47,7 +47,18 @@ def test_help_names_every_command_and_option(run: Command) -> None:
     assert {"quickstart", "learn", "sketch"} <= set(said.out.split())
     options = {
         "quickstart": ("--output", "--seed"),
-        "learn": ("--photo", "--sketch", "--output", "--backbone", "--preset", "--steps", "--init", "--text", "--overwrite"),
+        "learn": (
+            "--photo",
+            "--sketch",
+            "--output",
+            "--backbone",
+            "--preset",
+            "--steps",
+            "--init",
+            "--text",
+            "--companion-rank",
+            "--overwrite",
+        ),
         "sketch": ("--instruction", "--output", "--text", "--steps", "--resolution", "--backbone", "--seed", "--device"),
     }
     for command, names in options.items():
@@ -115,6 +126,20 @@ def test_from_a_pair_to_sketches(run: Command, desk: Path, tiny_backbone: Path) 
     assert settings["backbone"] == str(tiny_backbone)
     assert list(settings["instruction"]) == ["pencil"]
     assert settings["num_inference_steps"] == 2
+
+
+def test_a_companion_is_learned_saved_and_drawn_with(run: Command, desk: Path, tiny_backbone: Path) -> None:
+    learn = ("learn", "--photo", "photo.png", "--sketch", "sketch.png", "--backbone", tiny_backbone, "--steps", "1")
+    said = run(*learn, "--companion-rank", "5", "--output", "fine")
+    assert said.code == 2
+    assert "companion_rank" in said.err
+    assert not (desk / "fine").exists()
+    assert run(*learn, "--companion-rank", "2", "--edit-weight", "0", "--output", "fine").code == 0
+    assert LearnedInstruction.from_pretrained(desk / "fine").companion.rank == 2  # type: ignore[union-attr]
+    (desk / "fine" / "companion.safetensors").write_bytes(b"nonsense")
+    said = run("sketch", "photo.png", "--instruction", "fine", "--output", "drawn")
+    assert said.code == 2
+    assert "companion.safetensors of fine is damaged" in said.err
 
 
 def test_several_pairs_of_one_style(run: Command, desk: Path, tiny_backbone: Path) -> None:

@@ -11,9 +11,10 @@ from hub.loopback import LoopbackHub
 from huggingface_hub import ModelHubMixin
 from instructions import content, learned, same
 from PIL import Image
+from test_adapters import some_companion
 
-from oneshot_sketch import LearnedInstruction, OneShotSketchPipeline
-from oneshot_sketch.learned_instruction import CONFIG, WEIGHTS
+from oneshot_sketch import InputError, LearnedInstruction, OneShotSketchPipeline
+from oneshot_sketch.learned_instruction import COMPANION, CONFIG, MAX_BYTES, WEIGHTS
 from oneshot_sketch.model_card import CARD, PREVIEW, SKETCHES
 
 REPO = "someone/soft-pencil"
@@ -39,6 +40,23 @@ def test_every_byte_and_the_identical_image(
         drawn.append(sketches(tiny_pipe, image=photo))
         tiny_pipe.unload_instruction()
     assert all(np.array_equal(one, drawn[0]) for one in drawn)
+
+
+def test_a_companion_travels_with_its_instruction(
+    hub: LoopbackHub, tiny_pipe: OneShotSketchPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = random_instruction(seed=5)
+    companion = some_companion(tiny_pipe.unet)
+    whole = LearnedInstruction(plain.embeddings, plain.neutral, plain.rows, plain.record, companion)
+    whole.push_to_hub(REPO)
+    pulled = LearnedInstruction.from_pretrained(REPO).companion
+    assert pulled is not None
+    assert pulled.to_bytes() == companion.to_bytes()
+    monkeypatch.setitem(MAX_BYTES, COMPANION, 1)
+    with pytest.raises(InputError, match=r"companion\.safetensors"):
+        LearnedInstruction.from_pretrained(REPO, force_download=True)
+    plain.push_to_hub(REPO)
+    assert LearnedInstruction.from_pretrained(REPO).companion is None
 
 
 def test_it_is_what_users_of_the_mix_in_expect(hub: LoopbackHub, tmp_path: Path) -> None:
