@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 from oneshot_sketch.errors import InputError
+from oneshot_sketch.learners.checks import check_settings
 from oneshot_sketch.losses.edit_direction import Pooling
 from oneshot_sketch.losses.reconstruction import Weighting
 
@@ -80,18 +80,11 @@ class InstructionLearnerConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        positive = ("steps", "learning_rate", "draws", "augmentations", "grid", "companion_rate", "distil_rate")
-        for name in positive:
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be above 0.")
-        for name in ("weight_decay", "warmup", "reconstruction_weight", "edit_weight", "select_every", "distil_steps", "seed"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be a number and not negative.")
-        for name, kind in get_type_hints(type(self)).items():
-            if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
-                raise InputError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(get_args(kind))}.")
-        if self.seed >= 2**32:
-            raise InputError(f"seed is {self.seed}; it must be below 2**32.")
+        check_settings(
+            self,
+            positive=("steps", "learning_rate", "draws", "augmentations", "grid", "companion_rate", "distil_rate"),
+            not_negative=("weight_decay", "warmup", "reconstruction_weight", "edit_weight", "select_every", "distil_steps"),
+        )
         if not 0 <= self.ema_decay < 1:
             raise InputError(f"ema_decay is {self.ema_decay}; it must be in [0, 1).")
         if self.rows is not None and self.rows < 1:

@@ -30,10 +30,7 @@ def draw(config: InstructionLearnerConfig, step: int, views: int, num_timesteps:
     elif config.timesteps == "uniform":
         t = torch.randint(num_timesteps, (count,), generator=fresh)
     else:
-        place = torch.arange(step * count, (step + 1) * count)
-        passes = place // num_timesteps
-        orders = {int(p): torch.randperm(num_timesteps, generator=generator(config.seed, -1 - int(p))) for p in passes.unique()}
-        t = torch.stack([orders[int(p)][i % num_timesteps] for p, i in zip(passes, place, strict=True)])
+        t = torch.tensor(in_passes(config.seed, range(step * count, (step + 1) * count), num_timesteps))
     if config.fixed_noise:
         noise = torch.stack([torch.randn(shape, generator=generator(config.seed, 1_000_000 + int(i))) for i in t])
     else:
@@ -47,6 +44,13 @@ def fixed_grid(config: InstructionLearnerConfig, num_timesteps: int, shape: tupl
     t = ((torch.arange(count) + 0.5) / count * num_timesteps).long()
     noise = torch.randn((count, *shape), generator=generator(config.seed, 0))
     return Draws(torch.arange(count) % views, t, noise)
+
+
+def in_passes(seed: int, places: range, count: int) -> list[int]:
+    """Which of `count` things stand at these places of an endless row: passes through all, each in an order of its own."""
+    passes = sorted({place // count for place in places})
+    orders = {p: torch.randperm(count, generator=generator(seed, -1 - p)).tolist() for p in passes}
+    return [orders[place // count][place % count] for place in places]
 
 
 def generator(seed: int, stream: int) -> torch.Generator:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from oneshot_sketch.errors import InputError
+from oneshot_sketch.learners.checks import check_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,26 +59,17 @@ class IDELearnerConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
-        for name, kind in hints.items():
+        for name, kind in get_type_hints(type(self)).items():
             allowed = {int: int, float: int | float}.get(kind)
             if allowed and not isinstance(getattr(self, name), allowed):
                 raise InputError(f"{name} is {getattr(self, name)!r}; it must be a {'whole ' if kind is int else ''}number.")
-        for name in (
-            *("coarse_scale", "channels", "num_fams", "reduction", "head_kernel", "discriminator_channels"),
-            *("steps", "learning_rate", "batch", "crop", "save_every"),
-        ):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be above 0.")
-        for name in ("pixel_weight", "perceptual_weight", "adversarial_weight", "seed"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be a number and not negative.")
-        for name in ("flip", "vertical_flip", "transpose"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be between 0 and 1.")
-        for name, kind in hints.items():
-            if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
-                raise InputError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(get_args(kind))}.")
+        sizes = ("coarse_scale", "channels", "num_fams", "reduction", "head_kernel", "discriminator_channels")
+        check_settings(
+            self,
+            positive=(*sizes, "steps", "learning_rate", "batch", "crop", "save_every"),
+            not_negative=("pixel_weight", "perceptual_weight", "adversarial_weight"),
+            shares=("flip", "vertical_flip", "transpose"),
+        )
         if self.pixel_weight + self.perceptual_weight + self.adversarial_weight == 0:
             raise InputError("all weights of the loss are 0; give at least one of them.")
         if self.crop % 32 or self.channels % self.reduction or self.head_kernel % 2 == 0:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.images import grey, save_png, to_pil, to_tensor
+from oneshot_sketch.learners.draws import generator
 from oneshot_sketch.learners.ide_config import IDELearnerConfig
 from oneshot_sketch.models.patch_field import PatchField
 from oneshot_sketch.pair import PhotoSketchPair
@@ -79,15 +80,15 @@ def prepare(
 
 def crops(material: IDEMaterial, config: IDELearnerConfig, step: int) -> tuple[Tensor, Tensor]:
     """The batch of one step, a function of (seed, step): coarse (B, 3, c/2, c/2) and the artist's (B, 3, c, c) in [0, 1]."""
-    generator = torch.Generator().manual_seed((config.seed * 1_000_003 + 1 + step) % 2**63)
+    fresh = generator(config.seed, 1 + step)
     small = config.crop // 2
     height, width = material.coarse.shape[-2:]
     batch = []
     for _ in range(config.batch):
         i, top, left = (
-            int(torch.randint(n, (), generator=generator)) for n in (len(material.coarse), height - small + 1, width - small + 1)
+            int(torch.randint(n, (), generator=fresh)) for n in (len(material.coarse), height - small + 1, width - small + 1)
         )
-        turns = torch.rand(3, generator=generator).tolist()
+        turns = torch.rand(3, generator=fresh).tolist()
         coarse = material.coarse[i, :, top : top + small, left : left + small]
         artist = material.artist[i, :, 2 * top : 2 * (top + small), 2 * left : 2 * (left + small)]
         for axis, chance, turn in ((-1, config.flip, turns[0]), (-2, config.vertical_flip, turns[1])):

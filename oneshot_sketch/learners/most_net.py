@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,8 @@ from tqdm import tqdm
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.images import fitted_size, grey, to_tensor
 from oneshot_sketch.learners.checkpoint import Checkpoints, LatestState
-from oneshot_sketch.learners.draws import generator
+from oneshot_sketch.learners.checks import check_settings
+from oneshot_sketch.learners.draws import generator, in_passes
 from oneshot_sketch.learners.most_net_features import StyleAndContent
 from oneshot_sketch.learners.networks_state import NetworksRun
 from oneshot_sketch.learners.shares import Shares
@@ -86,24 +87,17 @@ class MostNetConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "generator_rate", "discriminator_rate", "width", "discriminator_width", "log_every"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be above 0.")
-        weights = [name for name in get_type_hints(type(self)) if name.endswith("_weight")]
-        for name in (*weights, "revive_after", "residual_blocks", "seed"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be a number and not negative.")
-        for name, kind in get_type_hints(type(self)).items():
-            if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
-                raise InputError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(get_args(kind))}.")
+        weights = ("adversarial_weight", "reconstruction_weight", "style_weight", "content_weight", "memory_weight")
+        check_settings(
+            self,
+            positive=("steps", "batch", "generator_rate", "discriminator_rate", "width", "discriminator_width", "log_every"),
+            not_negative=(*weights, "revive_after", "residual_blocks"),
+            shares=("decay_share", "jitter"),
+        )
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise InputError(f"betas are {self.betas}; they must be two numbers in [0, 1).")
-        if not (0 <= self.decay_share <= 1 and 0 <= self.jitter <= 1):
-            raise InputError(f"decay_share is {self.decay_share} and jitter {self.jitter}; both must be in [0, 1].")
         if not 32 <= self.size <= 4096:
             raise InputError(f"size is {self.size}; it must be 32 to 4,096 pixels.")
-        if self.seed >= 2**32:
-            raise InputError(f"seed is {self.seed}; it must be below 2**32.")
 
 
 @dataclass(frozen=True)
@@ -289,15 +283,13 @@ class MostNetLearner:
         Pairs come in passes, each through all of them in an order of its own.
         """
         config, count, (height, width) = self.config, len(data.photos), data.canvas
-        place = range(step * config.batch, (step + 1) * config.batch)
-        orders = {p: torch.randperm(count, generator=generator(config.seed, -1 - p)) for p in {i // count for i in place}}
+        rows = in_passes(config.seed, range(step * config.batch, (step + 1) * config.batch), count)
         room = data.photos.shape[-2] - height, data.photos.shape[-1] - width
         top, left = (torch.randint(free + 1, (config.batch,), generator=fresh).tolist() for free in room)
         flip = (torch.rand(config.batch, generator=fresh) < 0.5).tolist() if config.flip else [False] * config.batch
         both = []
         for i in shares.of_range(config.batch):
-            chosen = orders[place[i] // count][place[i] % count]
-            view = torch.cat([data.photos[chosen], data.sketches[chosen]])
+            view = torch.cat([data.photos[rows[i]], data.sketches[rows[i]]])
             view = view[:, top[i] : top[i] + height, left[i] : left[i] + width]
             both.append(view.flip(-1) if flip[i] else view)
         photo, sketch = torch.stack(both).to(self.device).split([3, 1], dim=1)

@@ -39,7 +39,12 @@ class NetworksRun:
         self.step += 1
         self.pending.append(losses)
         if self.step % self.log_every == 0:
-            means = {name: sum(one[name] for one in self.pending) / len(self.pending) for name in losses}
+            self.note()
+
+    def note(self) -> None:
+        """Put the mean losses since the last point on the curve, if there were any steps since."""
+        if self.pending:
+            means = {name: sum(one[name] for one in self.pending) / len(self.pending) for name in self.pending[0]}
             self.curve.append({"step": self.step, **means})
             self.pending = []
 

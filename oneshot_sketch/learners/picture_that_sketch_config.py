@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Literal
 
 import torch
 from torch import nn
 
 from oneshot_sketch.errors import InputError
+from oneshot_sketch.learners.checks import check_settings
 from oneshot_sketch.models.picture_that_sketch import ParallelMapper, SketchMapper, predicted_latents
 from oneshot_sketch.models.stylegan2 import StyleGAN2Generator
 
@@ -71,22 +71,14 @@ class PictureThatSketchConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "recurrent_layers", "pooled", "teacher_steps", "steps", "batch", "learning_rate", "log_every"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be above 0.")
-        for name in ("pixel", "perceptual", "discriminative", "distillation"):
-            if not 0 <= getattr(self, f"{name}_weight") < math.inf:
-                raise InputError(f"{name}_weight is {getattr(self, f'{name}_weight')}; it must be a number and not negative.")
+        check_settings(
+            self,
+            positive=("hidden", "recurrent_layers", "pooled", "teacher_steps", "steps", "batch", "learning_rate", "log_every"),
+            not_negative=[f"{name}_weight" for name in self.weights_of_losses],
+            shares=("decay_share", "ema_decay", "least_completion", "truncation", "augment"),
+        )
         if not any(self.weights_of_losses.values()):
             raise InputError("all weights of the loss are 0; give at least one of them.")
-        for name in ("decay_share", "ema_decay", "least_completion", "truncation", "augment"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be from 0 to 1.")
-        for name, kind in get_type_hints(type(self)).items():
-            if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
-                raise InputError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(map(str, get_args(kind)))}.")
-        if not 0 <= self.seed < 2**32:
-            raise InputError(f"seed is {self.seed}; it must be from 0 to below 2**32.")
 
     @property
     def weights_of_losses(self) -> dict[str, float]:

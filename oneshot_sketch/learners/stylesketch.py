@@ -17,6 +17,7 @@ from oneshot_sketch.face_regions import FaceRegions, RegionFinder, masked
 from oneshot_sketch.images import grey, square, to_tensor
 from oneshot_sketch.learners.checkpoint import Checkpoints, LatestState
 from oneshot_sketch.learners.draws import generator as random_numbers
+from oneshot_sketch.learners.draws import in_passes
 from oneshot_sketch.learners.shared_augmentation import AdaptiveProbability, random_transforms, transformed
 from oneshot_sketch.learners.stylesketch_artefact import LearnedStyleSketch, StyleSketchRecord
 from oneshot_sketch.learners.stylesketch_config import StyleSketchLearnerConfig
@@ -255,11 +256,7 @@ class StyleSketchLearner:
     def _rows(self, step: int, count: int) -> Tensor:
         """Which pairs: every one once before any twice, in an order of its own each time."""
         batch = min(self.config.batch, count)
-        places = range(step * batch, (step + 1) * batch)
-        orders = {
-            p: torch.randperm(count, generator=random_numbers(self.config.seed, -1 - p)) for p in {i // count for i in places}
-        }
-        return torch.stack([orders[i // count][i % count] for i in places])
+        return torch.tensor(in_passes(self.config.seed, range(step * batch, (step + 1) * batch), count))
 
     def _moves(self, run: StyleSketchRun, count: int) -> Tensor:
         """(count, 2, 3): one transform a sample, for its photo, the prediction and the artist's sketch alike."""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Literal
 
 from oneshot_sketch.errors import InputError
+from oneshot_sketch.learners.checks import check_settings
 from oneshot_sketch.models.stylesketch_layers import Norm
-
-NOT_NEGATIVE = (
-    "adversarial_weight", "clip_weight", "perceptual_weight", "part_weight", "l1_weight", "r1_gamma", "augment_limit", "seed"
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,19 +72,13 @@ class StyleSketchLearnerConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "learning_rate", "discriminator_learning_rate", "r1_every", "augment_ramp", "judge_every"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be above 0.")
-        for name in NOT_NEGATIVE:
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be a number and not negative.")
-        for name in ("stage_one", "augment_target", "augment_limit"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be from 0 to 1.")
+        rates = ("learning_rate", "discriminator_learning_rate")
+        weights = ("adversarial_weight", "clip_weight", "perceptual_weight", "part_weight", "l1_weight")
+        check_settings(
+            self,
+            positive=(*rates, "steps", "batch", "r1_every", "augment_ramp", "judge_every"),
+            not_negative=(*weights, "r1_gamma"),
+            shares=("stage_one", "augment_target", "augment_limit"),
+        )
         if not 0 < self.part_side <= 1:
             raise InputError(f"part_side is {self.part_side}; it must be above 0 and at most 1.")
-        for name, kind in get_type_hints(type(self)).items():
-            if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
-                raise InputError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(map(str, get_args(kind)))}.")
-        if self.seed >= 2**32:
-            raise InputError(f"seed is {self.seed}; it must be below 2**32.")

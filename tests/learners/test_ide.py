@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torchvision.models import squeezenet1_1
 
 from oneshot_sketch import InputError, PhotoSketchPair
-from oneshot_sketch.learners.ide import PERCEPTUAL_LAYER, IDELearner, IDEStep, _Run, perceptual_features
+from oneshot_sketch.learners.ide import PERCEPTUAL_LAYER, IDELearner, IDEStep, perceptual_features
 from oneshot_sketch.learners.ide_config import IDELearnerConfig
 from oneshot_sketch.learners.ide_material import IDEMaterial, crops, fit_field, prepare
 from oneshot_sketch.models.perceptual_features import NETWORKS
@@ -130,11 +130,13 @@ def test_the_first_losses_by_hand(tmp_path: Path) -> None:
     torch.save(squeezenet1_1(weights=None).state_dict(), tmp_path / "squeezenet.pth")
     features = perceptual_features("squeezenet", tmp_path / "squeezenet.pth")
     config, seen = replace(CONFIG, steps=1, perceptual_weight=1.0), []
-    IDELearner(config, features).learn(pairs(), callback=seen.append, progress=False)
-    run = _Run(config, {}, torch.device("cpu"))
-    coarse, artist = crops(prepare(pairs(), fit_field(pairs(), config), config, None, progress=False), config, 0)
-    fine = run.enhancer(coarse)
-    verdict = run.discriminator(fine)
+    learner = IDELearner(config, features)
+    learner.learn(pairs(), callback=seen.append, progress=False)
+    material = prepare(pairs(), fit_field(pairs(), config), config, None, progress=False)
+    enhancer, discriminator = learner._start(material).networks.values()
+    coarse, artist = crops(material, config, 0)
+    fine = enhancer(coarse)
+    verdict = discriminator(fine)
     expected = {
         "pixel": (fine - artist).abs().mean(),
         "perceptual": (features(fine)[0] - features(artist)[0]).abs().mean(),
@@ -192,7 +194,7 @@ def test_crops_show_the_same_place_however_they_are_turned() -> None:
         ({"crop": 64}, "lower crop"),
         ({"discriminator": "patch"}, "choose one of modified_vgg, srgan"),
         ({"pixel_weight": 0.0, "adversarial_weight": 0.0}, "all weights of the loss are 0"),
-        ({"flip": 2.0}, "between 0 and 1"),
+        ({"flip": 2.0}, "from 0 to 1"),
         ({"size": (100, 40)}, r"not of the shape 100×40"),
         ({"field": {"steps": 3}}, "'steps' is no setting of a patch field"),
         ({"perceptual_weight": 1.0}, "needs features"),
