@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import picture
+from PIL import Image
 from tiny_stylegan import drawn_face, tiny_stylegan
 
 from oneshot_sketch import InputError, PhotoSketchPair
@@ -55,3 +56,25 @@ def test_it_learns_from_pairs_and_draws_photos_in_their_size(count: int, monkeyp
     assert all(np.array_equal(a, b) for a, b in zip(*drawn, strict=True))
     assert not np.array_equal(drawn[0][0], drawn[0][1])
     assert torch.equal(prior.generator.w_avg, stylegan.w_avg)
+
+
+class NoFace(OneFace):
+    """As `OneFace`, but blind to dark pictures."""
+
+    def find(self, photo: Any) -> list[Any]:
+        return super().find(photo) if np.asarray(photo).mean() > 30 else []
+
+
+def test_a_photo_without_a_face_is_left_white_and_others_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = pytest.importorskip("oneshot_sketch.sketch_prior")
+    stylegan = tiny_stylegan()
+    config = module.SketchPriorConfig(inversion=module.InversionConfig(steps=3))
+    prior = module.SketchPrior(stylegan, StyleSketchGenerator.for_stylegan(stylegan), NoFace(), config=config)
+    monkeypatch.setattr(module.SketchPrior, "from_pretrained", lambda *_, **__: prior)
+    dark = Image.new("RGB", (48, 48))
+    system = build("stylesketch", {"changes": QUICK})
+    system.learn([PhotoSketchPair(dark, drawn_face(0, 48)), PhotoSketchPair(picture(48, 48), drawn_face(1, 48))])
+    white, drawn = (np.asarray(sketch) for sketch in system.sketch([dark, picture(48, 48, 3)]))
+    assert white.shape == drawn.shape
+    assert (white == 255).all()
+    assert drawn.std() > 0

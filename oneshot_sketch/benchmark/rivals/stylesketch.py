@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,10 +21,14 @@ from oneshot_sketch.models.inversion import invert
 from oneshot_sketch.pair import PhotoSketchPair
 from oneshot_sketch.sketch_prior import SketchPrior
 
+logger = logging.getLogger(__name__)
+
 
 @register("stylesketch")
 class StyleSketch:
     """A sketch generator of its own for every exemplar; photos are inverted through the prior, and sketched in their own frame.
+
+    A photo that the face finder refuses is left white, as the warning says; a pair it refuses is not learned from.
 
     Args:
         prior: "mini" or the folder of a `SketchPrior`; of its networks all but the sketch generator are used.
@@ -44,6 +49,7 @@ class StyleSketch:
 
     def learn(self, pairs: Sequence[PhotoSketchPair]) -> None:
         prior = self.prior
+        pairs = [pair for pair in pairs if self._found(pair.photo, pair.name)] or pairs
         aligned = [self._aligned(pair) for pair in pairs]
         photos = torch.cat([photo for photo, _ in aligned])
         inversion = invert(prior.generator, photos, prior.encoder, config=prior.config.inversion, perceptual=prior.perceptual)
@@ -57,7 +63,20 @@ class StyleSketch:
         )
 
     def sketch(self, photos: Sequence[Image.Image]) -> list[Image.Image]:
-        return [to_pil(self.drawing.sketch(photo).sketch)[0] for photo in photos]
+        return [self._drawn(photo, f"photo {n}") for n, photo in enumerate(photos, 1)]
+
+    def _drawn(self, photo: Image.Image, name: str) -> Image.Image:
+        if not self._found(photo, name):
+            return Image.new("RGB", photo.size, "white")
+        return to_pil(self.drawing.sketch(photo).sketch)[0]
+
+    def _found(self, photo: Image.Image, name: str) -> bool:
+        try:
+            the_face(self.prior.face_finder.find(photo), name)
+        except InputError as error:
+            logger.warning("StyleSketch passes over a photo: %s", error)
+            return False
+        return True
 
     def _aligned(self, pair: PhotoSketchPair) -> tuple[torch.Tensor, torch.Tensor]:
         """The square around the photo's face, of photo and sketch, (1, 3, side, side) each."""
