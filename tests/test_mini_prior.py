@@ -39,7 +39,7 @@ def test_a_face_is_redrawn_and_sketched(path: Path) -> None:
     found = drawn(path)
     assert found.sketch.shape == found.trust.shape == (1, 1, 96, 96)
     assert found.error < 0.12
-    assert 0 <= found.trust.min() and 0.3 < found.trust.max() <= 1
+    assert found.trust.min() >= 0 and 0.3 < found.trust.max() <= 1
     assert found.sketch.min() < -0.2 and found.sketch.max() > 0.8, "ink and paper"
 
 
