@@ -8,7 +8,8 @@ prior finds those of any photo. Then (step 5) the sketch generator is trained on
     python recipes/train_stylesketch.py --stylegan runs/mini_stylegan/generator --pairs runs/mini_stylegan/pairs \\
         --latents runs/mini_stylegan/latents.safetensors --output runs/mini_stylegan/sketch_generator --width 128 \\
         --perceptual squeezenet --perceptual_weights ../shared/data/weights/squeezenet1_1/*.pth --perceptual_caffe \\
-        --perceptual_side 64 --discriminator_width 16 --clip oneshot_sketch/mini/clip --steps 3000
+        --perceptual_side 64 --discriminator_width 16 --clip oneshot_sketch/mini/clip --clip_weight 10 --steps 900 \\
+        --learning_rate 1e-3 --stage_one 0.8 --adversarial_weight 0.2
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ The face finder that lies in the output already (recipes/mini_prior) is kept.
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from oneshot_sketch.face_finder import EmbeddedFaceFinder
@@ -26,14 +27,20 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder of the prior, with face_finder/")
     args = parser.parse_args()
 
+    finder = EmbeddedFaceFinder.from_pretrained(args.output / "face_finder")
+    finder.network.half()
     prior = SketchPrior(
         StyleGAN2Generator.from_pretrained(args.run / "generator").half(),
         StyleSketchGenerator.from_pretrained(args.run / "sketch_generator").half(),
-        EmbeddedFaceFinder.from_pretrained(args.output / "face_finder"),
+        finder,
         InversionEncoder.from_pretrained(args.run / "encoder").half(),
         SETTINGS,
     )
     prior.save_pretrained(args.output)
+    for file in args.output.glob("*/config.json"):  # diffusers notes where each part was loaded from
+        config = json.loads(file.read_text())
+        config.pop("_name_or_path", None)
+        file.write_text(json.dumps(config, indent=2) + "\n")
     size = sum(file.stat().st_size for file in args.output.rglob("*.safetensors"))
     print(f"{size / 2**20:.1f} MB of weights in {args.output}")
 
