@@ -18,7 +18,7 @@ from oneshot_sketch.models.stylegan2 import StyleGAN2Generator
 from oneshot_sketch.models.stylesketch import StyleSketchGenerator
 from oneshot_sketch.sketch_prior import SketchPrior, SketchPriorConfig
 
-SETTINGS = SketchPriorConfig(inversion=InversionConfig(steps=50, held_to="start"))
+SETTINGS = SketchPriorConfig(inversion=InversionConfig(steps=25, held_to="start"))
 
 
 def main() -> None:
