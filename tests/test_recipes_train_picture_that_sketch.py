@@ -108,8 +108,11 @@ def test_run_again_it_goes_on_and_leaves_the_same_bytes(train: Train, folder: Pa
         (["--pairs", "nowhere"], "nowhere does not exist"),
         (["--pairs", "nowhere", "--steps", "many"], "--steps"),
         (["--pairs", "nowhere", "--take", "0"], "--take is 0"),
-        (["--sketch_generator", "nothing"], "nothing could not be loaded as a StyleSketchGenerator"),
-        (["--sketch_generator", "xdog", "--generator", "nothing"], "nothing could not be loaded as a StyleGAN2Generator"),
+        (["--sketch_generator", "no/such/folder"], "no/such/folder could not be loaded as a StyleSketchGenerator"),
+        (
+            ["--sketch_generator", "xdog", "--generator", "no/such/folder"],
+            "no/such/folder could not be loaded as a StyleGAN2Generator",
+        ),
         (["--sketch_generator", "{folder}/others"], "draws another generator's faces"),
         (["--sketch_generator", "xdog", "--truncation", "2"], "truncation is 2.0"),
         (["--sketch_generator", "xdog", "--max_predicted", "9", "--discriminative_weight", "0"], "max_predicted is 9"),

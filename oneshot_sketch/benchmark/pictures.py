@@ -19,7 +19,11 @@ def contact_sheets(record: Record, summary: Summary, without_data: bool) -> dict
     sheets = {}
     for part in summary.parts():
         jobs = {line.entrant: Job(part, line.entrant, 0) for line in summary.of(part)}
-        jobs = {entrant: job for entrant, job in jobs.items() if record.has(job)}
+        jobs = {
+            entrant: job
+            for entrant, job in jobs.items()
+            if record.has(job) and not (without_data and _shows_data(record, entrant))
+        }
         if not jobs:
             continue
         photos = [row["photo"] for row in record.outcome(next(iter(jobs.values()))).images][:COLUMNS]
@@ -31,6 +35,8 @@ def contact_sheets(record: Record, summary: Summary, without_data: bool) -> dict
 
 def cases(record: Record, summary: Summary, part: str, entrant: str, metric: str, without_data: bool) -> dict[str, Image.Image]:
     """The sketches of an entrant that a metric likes best and least, "best" and "worst"."""
+    if without_data and _shows_data(record, entrant):
+        return {}
     jobs = [job for job in record.jobs() if (job.part, job.entrant) == (part, entrant)]
     rows = [(row[metric], row["photo"], job) for job in jobs for row in record.outcome(job).images]
     rows.sort(key=lambda row: (-summary.better[metric] * row[0], row[1], row[2].exemplar))
@@ -44,3 +50,11 @@ def cases(record: Record, summary: Summary, part: str, entrant: str, metric: str
 def _given(record: Record, part: str, photos: Sequence[str]) -> dict[str, list[Image.Image]]:
     sides = SIDES[record.settings["direction"]]
     return {kind: [open_image(record.given(part, kind, photo)) for photo in photos] for kind in sides}
+
+
+def _shows_data(record: Record, entrant: str) -> bool:
+    """Whether what an entrant gives are the data's own photos."""
+    found = next(one for one in record.settings["entrants"] if one["title"] == entrant)
+    if found["system"] == "filter":
+        return found["options"].get("kind") == "grey" and not found["options"].get("tone")
+    return found["system"] == "nearest_photo"

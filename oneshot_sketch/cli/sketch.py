@@ -12,6 +12,8 @@ import typer
 
 from oneshot_sketch.errors import InputError
 
+PRIOR_SCALE = 0.3  # the best of those measured (docs/systems/stylesketch.md)
+
 
 class Engine(StrEnum):
     local = "local"
@@ -37,7 +39,7 @@ def sketch(
     resolution: Annotated[str, typer.Option(help='"native", "photo" or a number of pixels.')] = "native",
     sketch_prior: Annotated[str | None, typer.Option(help='Folder of a sketch prior, or "mini".')] = None,
     sketch_prior_scale: Annotated[
-        float | None, typer.Option(help="How much the prior counts; 0 is not at all. Default: 1 with --sketch-prior.")
+        float | None, typer.Option(help="How much the prior counts; 0 is not at all. Default: 0.3 with --sketch-prior.")
     ] = None,
     backbone: Annotated[str | None, typer.Option(help="Default: the one the instruction was learned on.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Each photo's own follows from it and the photo.")] = 0,
@@ -58,7 +60,7 @@ def sketch(
         guidance_scale=guidance_scale,
         image_guidance_scale=image_guidance_scale,
         resolution=int(resolution) if resolution.isdecimal() else resolution,  # type: ignore[arg-type]
-        sketch_prior_scale=float(sketch_prior is not None) if sketch_prior_scale is None else sketch_prior_scale,
+        sketch_prior_scale=PRIOR_SCALE * (sketch_prior is not None) if sketch_prior_scale is None else sketch_prior_scale,
         seed=seed,
     )
     summary = sketch_photos(

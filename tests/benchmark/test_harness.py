@@ -210,7 +210,7 @@ def test_a_report_without_the_data_shows_none_of_it(data: Path, tmp_path: Path) 
     for without in (False, True):
         report(tmp_path / "out", without_data=without)
         heights.append(Image.open(tmp_path / "out/sheets" / f"{slug('The set')}.png").height)
-    assert heights[0] - heights[1] == 2 * (128 + 18 + 6)
+    assert heights[0] - heights[1] == 3 * (128 + 18 + 6), "photo, artist, and the entrant that is the photo"
 
 
 def test_styles_are_broken_down(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

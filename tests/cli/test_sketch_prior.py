@@ -28,7 +28,7 @@ def test_each_inversion_error_is_printed(run: Run, priors: ByName, pencil: Path,
     for row in read_manifest(tmp_path / "out"):
         assert f"{row.name}: inversion error {row.inversion_error:.3f}\n" in done.out
     with Image.open(tmp_path / "out" / "0.png") as sketch:
-        assert json.loads(sketch.info["oneshot_sketch"])["sketch_prior_scale"] == 1.0
+        assert json.loads(sketch.info["oneshot_sketch"])["sketch_prior_scale"] == 0.3
     off = run("sketch", *common, str(tmp_path / "off"), "--sketch-prior", "mini", "--sketch-prior-scale", "0")
     assert off.code == 0
     assert "inversion error" not in off.out
