@@ -6,7 +6,7 @@
 
 --generator is a folder or Hub id of a `StyleGAN2Generator`. Pairs are real ones of a folder with photo/ and sketch/, photos in
 the generator's crop; or without limit faces that the generator invents, whose latents are known, sketched by a
-`StyleSketchGenerator` or by the filter xdog. Run the same command again after a stop, it goes on where it was. The output
+`StyleSketchGenerator` or by the filter xdog; or, with --kept, a file that holds pairs with their latents. Run the same command again after a stop, it goes on where it was. The output
 holds pipeline/ (for `PictureThatSketchPipeline.from_pretrained`), embedding/, curves.json and state/.
 """
 
@@ -36,12 +36,14 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--generator", required=True, help="folder or Hub id of a StyleGAN2Generator")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--pairs", type=Path, help="folder with photo/ and sketch/, of one hand")
+    source.add_argument("--kept", type=Path, help="safetensors file of pairs with latents, as KeptPairs.keep writes it")
     source.add_argument("--sketch_generator", help="folder or Hub id of a StyleSketchGenerator of that generator, or xdog")
     parser.add_argument("--take", type=int, help="take only so many pairs")
     parser.add_argument("--embedding", help="folder or Hub id of a FineGrainedEmbedding; left out, one is trained")
     parser.add_argument(
         "--encoder", help="folder or Hub id of an InversionEncoder as teacher; left out, one is trained for --pairs"
     )
+    parser.add_argument("--embedding_only", action="store_true", help="train that embedding and nothing else")
     parser.add_argument("--whole", action="store_true", help="learn from finished sketches only")
     parser.add_argument("--lpips", default="alex", choices=("alex", "vgg", "squeeze"), help="network of the perceptual loss")
     parser.add_argument("--lpips_weights", type=Path, help="its state dict; left out, torchvision's are downloaded")
@@ -67,7 +69,6 @@ def run(args: argparse.Namespace) -> None:
     """
     import torch
 
-    from oneshot_sketch.atomic import replacing
     from oneshot_sketch.learners.fine_grained_embedding import FineGrainedConfig
     from oneshot_sketch.learners.picture_that_sketch import PictureThatSketchLearner
     from oneshot_sketch.learners.picture_that_sketch_config import PictureThatSketchConfig
@@ -80,6 +81,8 @@ def run(args: argparse.Namespace) -> None:
     embedding: Any = FineGrainedConfig(**settings_in(args, FineGrainedConfig, "embedding_"))
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     generator = loaded(StyleGAN2Generator, args.generator).to(device)
+    if args.embedding_only:
+        return train_embedding(args, embedding, generator, device)
     if args.embedding is not None:
         embedding = loaded(FineGrainedEmbedding, args.embedding)
     learner = PictureThatSketchLearner(
@@ -96,19 +99,35 @@ def run(args: argparse.Namespace) -> None:
     pipeline.save_pretrained(args.output / "pipeline")
     if learned.embedding is not None:
         learned.embedding.save_pretrained(args.output / "embedding")
-    with replacing(args.output / "curves.json") as part:
-        part.write_text(json.dumps(learned.curves, indent=1) + "\n")
-    last = {name: curve[-1] for name, curve in learned.curves.items() if curve}
-    for name, losses in last.items():
-        print(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in losses.items()))
-    print(f"Saved in {args.output}")
+    report(learned.curves, args.output)
+
+
+def train_embedding(args: argparse.Namespace, config: Any, generator: Any, device: str) -> None:
+    from oneshot_sketch.learners.fine_grained_embedding import FineGrainedLearner
+
+    learner, data = FineGrainedLearner(config, device), examples(args, generator, device)
+    state = {"folder": args.output / "state", "checkpoint_every": args.checkpoint_every}
+    embedding, curve = learner.learn(data, **state)
+    embedding.save_pretrained(args.output / "embedding")
+    report({"embedding": curve}, args.output)
+
+
+def report(curves: dict[str, list[dict[str, float]]], output: Path) -> None:
+    from oneshot_sketch.atomic import replacing
+
+    with replacing(output / "curves.json") as part:
+        part.write_text(json.dumps(curves, indent=1) + "\n")
+    for name, curve in curves.items():
+        if curve:
+            print(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in curve[-1].items()))
+    print(f"Saved in {output}")
 
 
 def examples(args: argparse.Namespace, generator: Any, device: str) -> Any:
-    """The data set that --pairs or --sketch_generator names."""
+    """The data set that --pairs, --kept or --sketch_generator names."""
     from oneshot_sketch.data.styles import styles_of_folder
     from oneshot_sketch.filters import xdog
-    from oneshot_sketch.learners.picture_that_sketch_data import PseudoPairs, RealPairs
+    from oneshot_sketch.learners.picture_that_sketch_data import KeptPairs, PseudoPairs, RealPairs
     from oneshot_sketch.models.stylesketch import StyleSketchGenerator, stylegan_fingerprint
 
     if args.pairs is not None:
@@ -116,6 +135,8 @@ def examples(args: argparse.Namespace, generator: Any, device: str) -> Any:
         if list(styles) != [""]:
             raise InputError(f"{args.pairs} holds {len(styles)} styles; give the folder of one, with photo/ and sketch/.")
         return RealPairs(styles[""]()[: args.take], generator.config["resolution"])
+    if args.kept is not None:
+        return KeptPairs(args.kept)
     count = args.take or 1_000_000
     if args.sketch_generator == "xdog":
         return PseudoPairs(generator, lambda photos: xdog(photos)[:, :1], count)

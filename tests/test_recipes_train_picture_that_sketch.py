@@ -15,6 +15,7 @@ from on_disk import contents, put_pair
 from tiny_stylegan import drawn_face, tiny_stylegan
 from torchvision.models import squeezenet1_1
 
+from oneshot_sketch.learners.picture_that_sketch_data import KeptPairs, PseudoPairs
 from oneshot_sketch.models.fine_grained_embedding import FineGrainedEmbedding
 from oneshot_sketch.models.stylesketch import StyleSketchGenerator
 from oneshot_sketch.pipelines.picture_that_sketch import PictureThatSketchPipeline
@@ -83,6 +84,23 @@ def test_from_pairs_without_limit_no_teacher_is_needed(train: Train, folder: Pat
     assert not np.array_equal(*(np.asarray(pipe(drawn_face(0), seed=seed).images[0]) for seed in (0, 1)))
 
 
+def test_from_kept_pairs_as_from_the_pairs_themselves(train: Train, folder: Path, tmp_path: Path) -> None:
+    KeptPairs.keep([PseudoPairs(tiny_stylegan(), lambda photos: photos[:, :1].sign(), 6)], tmp_path / "kept.safetensors")
+    more = ("--kept", str(tmp_path / "kept.safetensors"), "--whole", "--latent_steps", "2", "--latent_batch", "3")
+    assert train("kept", *more) == 0
+    curves = json.loads((tmp_path / "kept" / "curves.json").read_text())
+    assert {name: len(curve) for name, curve in curves.items()} == {"embedding": 2, "latents": 2, "mapper": 3}
+    (tmp_path / "kept.safetensors").write_bytes(b"no tensors")
+    assert train("other", *more) == 2
+
+
+def test_the_embedding_alone(train: Train, folder: Path, tmp_path: Path) -> None:
+    assert train("judge", "--pairs", str(folder / "pairs"), "--embedding_only", "--embedding_seed", "5") == 0
+    assert FineGrainedEmbedding.from_pretrained(tmp_path / "judge" / "embedding").config["dim"] == 8
+    assert set(json.loads((tmp_path / "judge" / "curves.json").read_text())) == {"embedding"}
+    assert not (tmp_path / "judge" / "pipeline").exists()
+
+
 def test_unfinished_sketches_are_the_default(train: Train, tmp_path: Path) -> None:
     pytest.importorskip("oneshot_sketch.partial_sketches")
     assert train("parts", "--sketch_generator", "xdog", "--discriminative_weight", "0") == 0
@@ -104,7 +122,7 @@ def test_run_again_it_goes_on_and_leaves_the_same_bytes(train: Train, folder: Pa
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ([], "--pairs --sketch_generator is required"),
+        ([], "--pairs --kept --sketch_generator is required"),
         (["--pairs", "nowhere"], "nowhere does not exist"),
         (["--pairs", "nowhere", "--steps", "many"], "--steps"),
         (["--pairs", "nowhere", "--take", "0"], "--take is 0"),
@@ -114,6 +132,7 @@ def test_run_again_it_goes_on_and_leaves_the_same_bytes(train: Train, folder: Pa
             "no/such/folder could not be loaded as a StyleGAN2Generator",
         ),
         (["--sketch_generator", "{folder}/others"], "draws another generator's faces"),
+        (["--kept", "nowhere.safetensors"], "nowhere.safetensors holds no kept pairs"),
         (["--sketch_generator", "xdog", "--truncation", "2"], "truncation is 2.0"),
         (["--sketch_generator", "xdog", "--max_predicted", "9", "--discriminative_weight", "0"], "max_predicted is 9"),
         (["--sketch_generator", "xdog", "--squeeze_lpips", "no.pth", "no.pth"], "no.pth does not exist"),

@@ -118,7 +118,10 @@ class PictureThatSketchLearner:
             if teacher is None:
                 teacher, curves["teacher"] = self._teacher(data, told, kept)
             targets = self._targets(data, teacher)
-        mapper, curves["mapper"] = self._mapper(untrained, data, embedding, targets, told, kept)
+        start: SketchMapper | ParallelMapper = untrained
+        if self.config.latent_steps:
+            start, curves["latents"] = self._latents(untrained, data, targets, told, kept)
+        mapper, curves["mapper"] = self._mapper(start, data, embedding, targets, told, kept)
         return LearnedPictureThatSketch(mapper, embedding, teacher, curves)
 
     # ── E_r ──
@@ -149,6 +152,27 @@ class PictureThatSketchLearner:
 
     # ── E_s ──
 
+    def _latents(
+        self,
+        network: SketchMapper | ParallelMapper,
+        data: Examples,
+        targets: Tensor | None,
+        told: Callable[[Stage[Any]], None],
+        kept: dict[str, Any],
+    ) -> tuple[SketchMapper | ParallelMapper, Curve]:
+        """L_KD alone, which needs neither faces nor the embedding, so that it comes to many more sketches a second."""
+        config = self.config
+        stage = self._stage("latents", network, config.latent_steps, data, self._identity(targets), kept)
+        for step in stage.steps():
+            chosen = rows(len(data), min(config.latent_batch, len(data)), step, config.seed)
+            batch = self._with_latents(chosen, data, targets)
+            sketch, counts = self._unfinished(batch.sketch, network.max_predicted, random_numbers(config.seed, 1 + step))
+            terms = {"distillation": distillation_loss(network(sketch, int(counts.max())), batch.ws, counts)}
+            stage.descend(terms, {"distillation": 1.0})
+            told(stage)
+        stage.average.requires_grad_(True)
+        return stage.average, stage.run.curve
+
     def _mapper(
         self,
         network: SketchMapper | ParallelMapper,
@@ -159,19 +183,12 @@ class PictureThatSketchLearner:
         kept: dict[str, Any],
     ) -> tuple[SketchMapper | ParallelMapper, Curve]:
         config, generator = self.config, self.generator
-        more = {
-            "embedding": embedding and weights_digest(embedding),
-            "targets": None if targets is None else float(targets.double().sum()),
-            "partial": self.partial is not None,
-        }
+        more = {"embedding": embedding and weights_digest(embedding), **self._identity(targets)}
         stage = self._stage("mapper", network, config.steps, data, more, kept)
         for step in stage.steps():
             chosen = rows(len(data), min(config.batch, len(data)), step, config.seed)
             fresh = random_numbers(config.seed, 1 + step)
-            batch = self._taken(data, chosen)
-            if targets is not None:
-                batch = replace(batch, ws=targets[chosen])
-            assert batch.ws is not None
+            batch = self._with_latents(chosen, data, targets)
             sketch, counts = self._unfinished(batch.sketch, network.max_predicted, fresh)
 
             predicted = network(sketch, int(counts.max()))
@@ -194,6 +211,13 @@ class PictureThatSketchLearner:
             stage.descend(terms, config.weights_of_losses)
             told(stage)
         return stage.average, stage.run.curve
+
+    def _identity(self, targets: Tensor | None) -> dict[str, Any]:
+        return {"targets": None if targets is None else float(targets.double().sum()), "partial": self.partial is not None}
+
+    def _with_latents(self, chosen: list[int], data: Examples, targets: Tensor | None) -> Batch:
+        batch = self._taken(data, chosen)
+        return batch if targets is None else replace(batch, ws=targets[chosen])
 
     def _unfinished(self, sketch: Tensor, most: int, fresh: torch.Generator) -> tuple[Tensor, Tensor]:
         """Sketches as far as they are drawn, and how many of `most` latents each decides."""

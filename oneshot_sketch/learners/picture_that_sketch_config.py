@@ -29,7 +29,8 @@ class PictureThatSketchConfig:
             from noise.
         hidden, recurrent_layers, first, pooled: of a `SketchMapper`.
         teacher_steps, steps: of the two. A teacher is trained only where latents are neither known nor given.
-        batch: pairs a step.
+        latent_steps: before those of the mapper, so many in which it meets the latents alone; no face is drawn for them.
+        batch, latent_batch: pairs a step.
         learning_rate: of RAdam.
         decay_share: the last part of the steps, over which the rate falls linearly to 0.
         ema_decay: of the average of the weights that is kept in the end; 0 keeps the last.
@@ -56,7 +57,9 @@ class PictureThatSketchConfig:
     pooled: int = 1
     teacher_steps: int = 20_000
     steps: int = 50_000
+    latent_steps: int = 0
     batch: int = 4
+    latent_batch: int = 32
     learning_rate: float = 1e-4
     decay_share: float = 0.0
     ema_decay: float = 0.999
@@ -73,8 +76,11 @@ class PictureThatSketchConfig:
     def __post_init__(self) -> None:
         check_settings(
             self,
-            positive=("hidden", "recurrent_layers", "pooled", "teacher_steps", "steps", "batch", "learning_rate", "log_every"),
-            not_negative=[f"{name}_weight" for name in self.weights_of_losses],
+            positive=(
+                "hidden", "recurrent_layers", "pooled", "teacher_steps", "steps", "batch", "latent_batch", "learning_rate",
+                "log_every",
+            ),
+            not_negative=["latent_steps", *(f"{name}_weight" for name in self.weights_of_losses)],
             shares=("decay_share", "ema_decay", "least_completion", "truncation", "augment"),
         )
         if not any(self.weights_of_losses.values()):

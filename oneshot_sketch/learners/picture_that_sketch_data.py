@@ -6,12 +6,17 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
+from tqdm import tqdm
 
+from oneshot_sketch.atomic import replacing
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.images import grey, square, to_tensor
 from oneshot_sketch.learners.draws import generator as random_numbers
@@ -59,7 +64,7 @@ class RealPairs(Dataset[tuple[Tensor, ...]]):
             raise InputError("there is no pair to learn from; give at least one photo and its sketch.")
         photos = torch.cat([to_tensor(square(pair.photo, side)) for pair in pairs])
         sketches = grey(torch.cat([to_tensor(square(pair.sketch, side)) for pair in pairs]))
-        self._photos, self._sketches = (((x + 1) * 127.5).round().byte() for x in (photos, sketches))
+        self._photos, self._sketches = _eight_bits(photos), _eight_bits(sketches)
 
     def __len__(self) -> int:
         return len(self._photos)
@@ -113,6 +118,52 @@ class PseudoPairs(Dataset[tuple[Tensor, ...]]):
         return list(zip(photos, sketches, ws, strict=True))
 
 
+class KeptPairs(Dataset[tuple[Tensor, ...]]):
+    """Examples with latents in one safetensors file, drawn once for any number of trainings; pictures in eight bits.
+
+    Args:
+        path: photo (N, 3, H, W) and sketch (N, 1, h, w) uint8, ws (N, num_ws, w_dim) float32, as `keep` writes them.
+
+    Raises:
+        InputError: another file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        try:
+            tensors = load_file(path)
+            self._photos, self._sketches, self._ws = (tensors[name] for name in ("photo", "sketch", "ws"))
+        except (OSError, SafetensorError, KeyError) as error:
+            raise InputError(f"{path} holds no kept pairs ({error}); write it with KeptPairs.keep.") from None
+        shapes = [tuple(part.shape) for part in (self._photos, self._sketches, self._ws)]
+        if [len(shape) for shape in shapes] != [4, 4, 3] or len({shape[0] for shape in shapes}) > 1:
+            raise InputError(f"{path} holds no kept pairs, but tensors {shapes}; write it with KeptPairs.keep.")
+
+    @staticmethod
+    def keep(parts: Sequence[Examples], path: str | Path, batch: int = 16, progress: bool = True) -> None:
+        """Write all examples of some data sets, which give latents, one set after the other."""
+        photos, sketches, latents = [], [], []
+        with tqdm(total=sum(len(part) for part in parts), desc="pairs", disable=not progress) as bar:
+            for part in parts:
+                for start in range(0, len(part), batch):
+                    chosen = range(start, min(start + batch, len(part)))
+                    made = taken(part, chosen, torch.device("cpu"))
+                    if made.ws is None:
+                        raise InputError("these examples have no latents; give PseudoPairs, or real ones with a teacher's.")
+                    photos.append(_eight_bits(made.photo))
+                    sketches.append(_eight_bits(made.sketch))
+                    latents.append(made.ws.float())
+                    bar.update(len(chosen))
+        tensors = {"photo": torch.cat(photos), "sketch": torch.cat(sketches), "ws": torch.cat(latents)}
+        with replacing(Path(path)) as part_of_file:
+            save_file(tensors, part_of_file)
+
+    def __len__(self) -> int:
+        return len(self._photos)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        return self._photos[index] / 127.5 - 1, self._sketches[index] / 127.5 - 1, self._ws[index]
+
+
 def taken(data: Examples, indices: Sequence[int], device: torch.device) -> Batch:
     """
     Raises:
@@ -144,6 +195,10 @@ def digest(data: Examples) -> str:
         for part in data[index]:
             found.update(part.cpu().numpy().tobytes())
     return found.hexdigest()[:16]
+
+
+def _eight_bits(pictures: Tensor) -> Tensor:
+    return ((pictures.float() + 1) * 127.5).round().clamp(0, 255).byte()
 
 
 @lru_cache(maxsize=4)

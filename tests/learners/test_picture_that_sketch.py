@@ -204,6 +204,44 @@ def test_four_pairs_are_learned_by_heart() -> None:
     assert float(apart.diagonal().mean()) < 0.1 * float(apart.mean())
 
 
+def test_latents_come_first_where_asked_for_and_the_mapper_goes_on_from_them(tmp_path: Path) -> None:
+    given = {"latent_steps": 3, "latent_batch": 4, "discriminative_weight": 0.0}
+    seen: list[tuple[str, int, int]] = []
+    drawn: list[int] = []
+    one = learner(**given)
+    one.generator.synthesis["b4"].register_forward_pre_hook(lambda *_: drawn.append(1))
+
+    def note(stage: Stage[Any]) -> None:
+        seen.append((stage.name, stage.run.step, len(drawn)))
+
+    whole = one.learn(four(), folder=tmp_path / "whole", checkpoint_every=2, progress=False, callback=note)
+    assert [name for name, *_ in seen] == ["latents"] * 3 + ["mapper"] * 5
+    assert [count for name, _, count in seen if name == "latents"] == [0] * 3, "no face is drawn for them"
+    assert set(whole.curves["latents"][0]) == {"step", "distillation"}
+    assert not same(whole.mapper, learn(four(), discriminative_weight=0.0).mapper)
+
+    def die(stage: Stage[Any]) -> None:
+        if (stage.name, stage.run.step) == ("latents", 3):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        learn(four(), more={"folder": tmp_path / "parts", "checkpoint_every": 2, "callback": die}, **given)
+    assert same(whole.mapper, learn(four(), more={"folder": tmp_path / "parts", "checkpoint_every": 2}, **given).mapper)
+
+
+def test_latents_alone_bring_the_latents_nearer() -> None:
+    losses: list[float] = []
+    given = {"latent_steps": 240, "latent_batch": 4, "steps": 1, "learning_rate": 1e-2, "discriminative_weight": 0.0}
+    given |= {"widths": (16, 32, 64), "hidden": 32, "pooled": 4}
+    learn(
+        four(),
+        given={"partial": None},
+        more={"callback": lambda stage: losses.append(stage.losses["distillation"])},
+        **given,
+    )
+    assert sum(losses[-6:-1]) < 0.3 * sum(losses[:5])
+
+
 def test_a_teacher_redraws_what_it_has_seen() -> None:
     seen: dict[str, list[float]] = {}
 
@@ -269,7 +307,7 @@ def test_perception_needs_a_distance() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"steps": 0}, {"pixel_weight": -1.0}, {"truncation": 2.0}, {"mapper": "recurrent"}, {"seed": -1}, {"ema_decay": 2.0},
+    [{"steps": 0}, {"latent_steps": -1}, {"latent_batch": 0}, {"pixel_weight": -1.0}, {"truncation": 2.0}, {"mapper": "recurrent"}, {"seed": -1}, {"ema_decay": 2.0},
      {"pixel_weight": 0.0, "perceptual_weight": 0.0, "discriminative_weight": 0.0, "distillation_weight": 0.0}],
 )  # fmt: skip
 def test_nonsense_is_refused(changes: dict[str, Any]) -> None:
