@@ -77,7 +77,14 @@ class PictureThatSketchConfig:
         check_settings(
             self,
             positive=(
-                "hidden", "recurrent_layers", "pooled", "teacher_steps", "steps", "batch", "latent_batch", "learning_rate",
+                "hidden",
+                "recurrent_layers",
+                "pooled",
+                "teacher_steps",
+                "steps",
+                "batch",
+                "latent_batch",
+                "learning_rate",
                 "log_every",
             ),
             not_negative=["latent_steps", *(f"{name}_weight" for name in self.weights_of_losses)],
