@@ -6,8 +6,9 @@
 
 --generator is a folder or Hub id of a `StyleGAN2Generator`. Pairs are real ones of a folder with photo/ and sketch/, photos in
 the generator's crop; or without limit faces that the generator invents, whose latents are known, sketched by a
-`StyleSketchGenerator` or by the filter xdog; or, with --kept, a file that holds pairs with their latents. Run the same command again after a stop, it goes on where it was. The output
-holds pipeline/ (for `PictureThatSketchPipeline.from_pretrained`), embedding/, curves.json and state/.
+`StyleSketchGenerator` or by the filter xdog; or, with --kept, a file that holds pairs with their latents. Run the same command
+again after a stop, it goes on where it was. The output holds pipeline/ (for `PictureThatSketchPipeline.from_pretrained`),
+embedding/, curves.json and state/.
 """
 
 from __future__ import annotations

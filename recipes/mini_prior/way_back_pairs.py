@@ -2,9 +2,9 @@
 
     python recipes/mini_prior/way_back_pairs.py --data ../shared/data --output runs/way_back/pairs.safetensors
 
-Most are faces that the generator invents, sketched by the embedded sketch generator, the rest by filters, each of so many settings in
-turn. A tenth are real: FS2K's styles 0 and 1, aligned like the generator's faces, as they are and mirrored, with latents by the
-embedded encoder. Nothing of FS2K's style 2 or of CUFS is among them. Then
+Most are faces that the generator invents, sketched by the embedded sketch generator, the rest by filters, each of so many
+settings in turn. A tenth are real: FS2K's styles 0 and 1, aligned like the generator's faces, as they are and mirrored, with
+latents by the embedded encoder. Nothing of FS2K's style 2 or of CUFS is among them. Then
 
     python recipes/train_picture_that_sketch.py --kept runs/way_back/pairs.safetensors ...
 """

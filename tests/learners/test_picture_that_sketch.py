@@ -307,7 +307,8 @@ def test_perception_needs_a_distance() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"steps": 0}, {"latent_steps": -1}, {"latent_batch": 0}, {"pixel_weight": -1.0}, {"truncation": 2.0}, {"mapper": "recurrent"}, {"seed": -1}, {"ema_decay": 2.0},
+    [{"steps": 0}, {"latent_steps": -1}, {"latent_batch": 0},
+     {"pixel_weight": -1.0}, {"truncation": 2.0}, {"mapper": "recurrent"}, {"seed": -1}, {"ema_decay": 2.0},
      {"pixel_weight": 0.0, "perceptual_weight": 0.0, "discriminative_weight": 0.0, "distillation_weight": 0.0}],
 )  # fmt: skip
 def test_nonsense_is_refused(changes: dict[str, Any]) -> None:
