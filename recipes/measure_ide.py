@@ -37,6 +37,7 @@ def main() -> int:
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--style")
     parser.add_argument("--split", default="test")
+    parser.add_argument("--test_share", type=float, help="as it was trained with")
     parser.add_argument("--photos", type=int, help="so many, spread evenly by index; default all")
     parser.add_argument("--weights", type=Path, help="folder of SqueezeNet's and LPIPS' weights, for LPIPS and FID")
     parser.add_argument("--output", type=Path, required=True)

@@ -34,6 +34,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--root", type=Path, required=True, help="its folder")
     parser.add_argument("--style")
     parser.add_argument("--split", default="train")
+    parser.add_argument("--test_share", type=float, help="make a split of one's own: so much is test, by the hash of identities")
     parser.add_argument("--pairs", type=int, help="take only the first ones; 1 is one-shot")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--stage_one", action="store_true", help="fit the patch field and learn no second stage")
@@ -97,9 +98,11 @@ def chosen(args: argparse.Namespace, split: str, count: int | None) -> list[Phot
     Raises:
         InputError: the data set is not there, or holds no such pairs.
     """
-    from oneshot_sketch.data import load_pairs, to_pairs
+    from oneshot_sketch.data import load_pairs, split_by_hash, to_pairs
 
     rows = load_pairs(args.data_set, args.root)
+    if args.test_share is not None:
+        rows = split_by_hash(rows, args.test_share)
     keep = [i for i, (style, of) in enumerate(zip(rows["style"], rows["split"], strict=True)) if _fits(args, split, style, of)]
     if not keep and split == args.split:
         raise InputError(f"{args.root} holds no pairs of split {split!r} and style {args.style!r}; check both names.")

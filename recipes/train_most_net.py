@@ -39,6 +39,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     parser.add_argument("--data", type=Path, required=True, help="root of the data set")
     parser.add_argument("--dataset", default="folder", help="its name: a key of oneshot_sketch.data.CATALOGUE")
+    parser.add_argument("--style", help="only pairs of this style")
+    parser.add_argument("--test-share", type=float, help="make a split of one's own: so much is test, by the hash of identities")
     parser.add_argument("--pairs", type=int, help="train on the first N pairs only; 1 is one-shot")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--network", default="vgg19", help="of the style and content losses: vgg19 (the paper's) or squeezenet")
@@ -77,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     from oneshot_sketch.learners.shares import Shares
 
     config = MostNetConfig(**{field.name: getattr(args, field.name) for field in fields(MostNetConfig)})
-    train, test = read_split(args.dataset, args.data)
+    train, test = read_split(args.dataset, args.data, args.style, args.test_share)
     train = train[: args.pairs]
     accelerator = start_accelerator("no") if int(os.environ.get("WORLD_SIZE", "1")) > 1 else None
     shares = Shares(accelerator)
@@ -103,11 +105,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def read_split(dataset: str, root: Path) -> tuple[list[PhotoSketchPair], list[PhotoSketchPair]]:
-    """Training and test pairs, by the data set's split, else by the prefixes train_ and test_, else all for both."""
-    from oneshot_sketch.data import load_pairs, to_pairs
+def read_split(
+    dataset: str, root: Path, style: str | None = None, test_share: float | None = None
+) -> tuple[list[PhotoSketchPair], list[PhotoSketchPair]]:
+    """Training and test pairs, by a hash or the data set's split, else by the prefixes train_ and test_, else all for both."""
+    from oneshot_sketch.data import load_pairs, split_by_hash, to_pairs
 
     rows = load_pairs(dataset, root)
+    if style is not None:
+        rows = rows.select([i for i, one in enumerate(rows["style"]) if one == style])
+    if test_share is not None:
+        rows = split_by_hash(rows, test_share)
     pairs = list(to_pairs(rows))
     splits = [next((s for s in ("train", "test") if name.startswith(f"{s}_")), split) if split == "all" else split
               for name, split in zip(rows["identity"], rows["split"], strict=True)]  # fmt: skip

@@ -20,6 +20,10 @@ from oneshot_sketch.models.stylegan2 import StyleGAN2Generator
 from oneshot_sketch.pipelines.photos import open_photos
 
 Mapper = SketchMapper | ParallelMapper
+MINI = {
+    part: Path(__file__).parents[1] / "mini_prior" / folder
+    for part, folder in {"generator": "generator", "mapper": "mapper", "teacher": "encoder"}.items()
+}
 
 
 @dataclass
@@ -72,9 +76,16 @@ class PictureThatSketchPipeline(DiffusionPipeline):
     ) -> PictureThatSketchPipeline:
         """Load a folder that `save_pretrained` wrote, or a Hub id, with diffusers' own keyword arguments.
 
+        "mini" is what ships with the package: 64 pixels, the sketch prior's generator, its encoder as the teacher, and a mapper.
+
         Raises:
             InputError: not found, damaged, or something else.
         """
+        if str(pretrained_model_name_or_path) == "mini":
+            folders = {"generator": StyleGAN2Generator, "mapper": SketchMapper, "teacher": InversionEncoder}
+            parts = {part: kind.from_pretrained(MINI[part]).float() for part, kind in folders.items() if part not in kwargs}
+            given = {part: kwargs.pop(part) for part in folders if part in kwargs}
+            return cls(**parts, **given).to(kwargs.get("dtype") or kwargs.get("torch_dtype") or torch.float32)
         kwargs.setdefault("use_safetensors", True)
         if "torch_dtype" not in kwargs:
             kwargs.setdefault("dtype", torch.float32)
