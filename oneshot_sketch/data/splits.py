@@ -27,4 +27,4 @@ def split_by_hash(rows: Dataset, test_share: float) -> Dataset:
         return "test" if number < test_share * 2**64 else "train"
 
     labels = [split(identity) for identity in rows["identity"]]
-    return rows.remove_columns("split").add_column("split", labels)  # type: ignore[call-arg]
+    return rows.remove_columns("split").add_column("split", labels)

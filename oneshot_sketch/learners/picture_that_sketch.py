@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -165,9 +165,9 @@ class PictureThatSketchLearner:
         stage = self._stage("latents", network, config.latent_steps, data, self._identity(targets), kept)
         for step in stage.steps():
             chosen = rows(len(data), min(config.latent_batch, len(data)), step, config.seed)
-            batch = self._with_latents(chosen, data, targets)
+            batch, ws = self._with_latents(chosen, data, targets)
             sketch, counts = self._unfinished(batch.sketch, network.max_predicted, random_numbers(config.seed, 1 + step))
-            terms = {"distillation": distillation_loss(network(sketch, int(counts.max())), batch.ws, counts)}
+            terms = {"distillation": distillation_loss(network(sketch, int(counts.max())), ws, counts)}
             stage.descend(terms, {"distillation": 1.0})
             told(stage)
         stage.average.requires_grad_(True)
@@ -188,14 +188,14 @@ class PictureThatSketchLearner:
         for step in stage.steps():
             chosen = rows(len(data), min(config.batch, len(data)), step, config.seed)
             fresh = random_numbers(config.seed, 1 + step)
-            batch = self._with_latents(chosen, data, targets)
+            batch, ws = self._with_latents(chosen, data, targets)
             sketch, counts = self._unfinished(batch.sketch, network.max_predicted, fresh)
 
             predicted = network(sketch, int(counts.max()))
             terms = {}
             if config.pixel_weight or config.perceptual_weight:
                 # What no sketch tells is not asked of it: behind the predicted latents are the photo's own.
-                own = generator.synthesize(filled(predicted, batch.ws, counts)).image.float()
+                own = generator.synthesize(filled(predicted, ws, counts)).image.float()
                 terms |= self._likeness(own, batch.photo)
             if embedding is not None:
                 z = torch.randn(len(chosen), generator.config["z_dim"], generator=fresh).to(self.device)
@@ -207,7 +207,7 @@ class PictureThatSketchLearner:
                     wanted = embedding(transformed(batch.sketch, moves))
                 terms["discriminative"] = fine_grained_loss(wanted, embedding(transformed(face, moves)))
             if config.distillation_weight:
-                terms["distillation"] = distillation_loss(predicted, batch.ws, counts)
+                terms["distillation"] = distillation_loss(predicted, ws, counts)
             stage.descend(terms, config.weights_of_losses)
             told(stage)
         return stage.average, stage.run.curve
@@ -215,9 +215,11 @@ class PictureThatSketchLearner:
     def _identity(self, targets: Tensor | None) -> dict[str, Any]:
         return {"targets": None if targets is None else float(targets.double().sum()), "partial": self.partial is not None}
 
-    def _with_latents(self, chosen: list[int], data: Examples, targets: Tensor | None) -> Batch:
+    def _with_latents(self, chosen: list[int], data: Examples, targets: Tensor | None) -> tuple[Batch, Tensor]:
         batch = self._taken(data, chosen)
-        return batch if targets is None else replace(batch, ws=targets[chosen])
+        ws = batch.ws if targets is None else targets[chosen]
+        assert ws is not None
+        return batch, ws
 
     def _unfinished(self, sketch: Tensor, most: int, fresh: torch.Generator) -> tuple[Tensor, Tensor]:
         """Sketches as far as they are drawn, and how many of `most` latents each decides."""
