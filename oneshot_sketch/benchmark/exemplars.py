@@ -87,7 +87,6 @@ def _spoiled(pair: PhotoSketchPair, protocol: Protocol, part: Part) -> Image.Ima
 
 def prepared(pair: PhotoSketchPair, protocol: Protocol, part: Part) -> PhotoSketchPair:
     """Cropped to the part's square, `size` pixels a side, the sketch in high contrast if the protocol wants it."""
-    box, size = part.crop.box(*pair.photo.size), (protocol.size, protocol.size)
-    photo, sketch = (side.resize(size, Image.Resampling.LANCZOS, box=box) for side in (pair.photo, pair.sketch))
+    photo, sketch = (part.crop.cut(side, protocol.size) for side in (pair.photo, pair.sketch))
     sketch = high_contrast_grey(sketch) if protocol.contrast else sketch
     return PhotoSketchPair(photo, sketch, pair.name, pair.style, pair.licence)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
+
+import numpy as np
+from PIL import Image
 
 from oneshot_sketch.errors import InputError
 
@@ -17,10 +21,10 @@ BELOW_DATA = "data:"  # begins a path that lies below the data root
 
 @dataclass(frozen=True)
 class Crop:
-    """A square of the picture.
+    """A square of the picture; where it leaves the picture, the picture goes on as its mirror image.
 
     Attributes:
-        side: as a share of the shorter side.
+        side: as a share of the shorter side, at most 2.
         x, y: where it lies, as a share of the room to the left and above: 0 is flush left or top, 0.5 centred.
     """
 
@@ -29,14 +33,25 @@ class Crop:
     y: float = 0.5
 
     def __post_init__(self) -> None:
-        if not (0 < self.side <= 1 and 0 <= self.x <= 1 and 0 <= self.y <= 1):
-            raise InputError(f"a crop needs a side in (0, 1], x and y in [0, 1], not {self.side}, {self.x}, {self.y}.")
+        if not (0 < self.side <= 2 and 0 <= self.x <= 1 and 0 <= self.y <= 1):
+            raise InputError(f"a crop needs a side in (0, 2], x and y in [0, 1], not {self.side}, {self.x}, {self.y}.")
 
     def box(self, width: int, height: int) -> tuple[float, float, float, float]:
         """Left, top, right and bottom in pixels."""
         side = self.side * min(width, height)
         left, top = self.x * (width - side), self.y * (height - side)
         return left, top, left + side, top + side
+
+    def cut(self, picture: Image.Image, size: int) -> Image.Image:
+        """The square, `size` pixels a side."""
+        left, top, right, bottom = box = self.box(*picture.size)
+        margin = math.ceil(max(0.0, -left, -top, right - picture.width, bottom - picture.height))
+        if margin:
+            pixels = np.asarray(picture)
+            around = [(margin, margin)] * 2 + [(0, 0)] * (pixels.ndim - 2)
+            picture = Image.fromarray(np.pad(pixels, around, "symmetric"))
+            box = left + margin, top + margin, right + margin, bottom + margin
+        return picture.resize((size, size), Image.Resampling.LANCZOS, box=box)
 
 
 @dataclass(frozen=True)

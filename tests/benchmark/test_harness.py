@@ -247,7 +247,7 @@ def test_shipped_protocols_can_be_read(name: str) -> None:
         (SMALL, "size is 3"),
         ('title = "a"\ncolour = 1', "a protocol has no 'colour'"),
         ("[parts]\ntitle = 1", r"\[\[parts\]\]"),
-        ('[[parts]]\ntitle="p"\ndata="folder"\ncrop = { side = 2 }', "side in"),
+        ('[[parts]]\ntitle="p"\ndata="folder"\ncrop = { side = 3 }', "side in"),
         ('[[entrants]]\ntitle="e"', "incomplete"),
     ],
 )
@@ -267,3 +267,17 @@ def test_missing_protocols_and_runs_are_refused(tmp_path: Path) -> None:
 def test_a_crop_is_a_square_inside_the_picture() -> None:
     assert Crop(0.88, 0.5, 0.595).box(200, 250) == pytest.approx((12, 44.03, 188, 220.03), abs=0.01)
     assert Crop().box(475, 340) == (67.5, 0, 407.5, 340)
+    stripes = Image.fromarray(np.arange(80, dtype=np.uint8).reshape(8, 10))
+    assert np.array_equal(np.asarray(Crop(0.5, 0, 1).cut(stripes, 4)), np.asarray(stripes)[4:, :4])
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_crop_beyond_the_picture_continues_it_as_its_mirror_image(mode: str) -> None:
+    picture = Image.fromarray(np.arange(80, dtype=np.uint8).reshape(8, 10)).convert(mode)
+    pixels = np.asarray(picture)
+    cut = np.asarray(Crop(2, 0.5, 0.5).cut(picture, 16))
+    assert np.array_equal(cut[4:12, 3:13], pixels)
+    assert np.array_equal(cut[3, 3:13], pixels[0]) and np.array_equal(cut[0, 3:13], pixels[3])
+    assert np.array_equal(cut[4:12, 2], pixels[:, 0]) and np.array_equal(cut[4:12, 15], pixels[:, 7])
+    with pytest.raises(InputError, match="a side in"):
+        Crop(2.1)
