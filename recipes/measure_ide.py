@@ -63,6 +63,9 @@ def measure(args: argparse.Namespace) -> None:
     print(f"{len(pairs)} photos, {seconds[0]:.1f} s and {seconds[1]:.1f} processor seconds each")
     with replacing(args.output / "scores.json") as part:
         part.write_text(json.dumps({"photos": len(pairs), "seconds": seconds, **table}, indent=1, ensure_ascii=False))
+    for name, sketches in stages.items():
+        for pair, sketch in zip(pairs, sketches, strict=True):
+            save_png(sketch, args.output / "drawn" / name / f"{pair.name}.png")
     few = slice(0, 8)
     rows = {"photo": [p.photo for p in pairs[few]], **{name: s[few] for name, s in stages.items()}}
     save_png(contact_sheet({**rows, "artist": [p.sketch for p in pairs[few]]}, side=250), args.output / "sheet.png")

@@ -1,6 +1,6 @@
 """A contact sheet of the way back: faces that no mapper saw, their sketches, and what the embedded mapper reads in them.
 
-    python recipes/mini_prior/show_way_back.py --output docs/systems/picture_that_sketch.png
+    python recipes/mini_prior/show_way_back.py --output docs/systems/picture_that_sketch.jpg
 
 Rows: the sketch, the face it was drawn of, three photos of it, one by three latents, and the sketch three tenths and six tenths
 drawn with its photos. The faces are the first of the seed, not chosen.
@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from oneshot_sketch.contact_sheet import contact_sheet
-from oneshot_sketch.images import save_png, to_pil
+from oneshot_sketch.images import to_pil
 from oneshot_sketch.learners.picture_that_sketch_data import PseudoPairs
 from oneshot_sketch.models.stylesketch import StyleSketchGenerator
 from oneshot_sketch.partial_sketches import incomplete, latents_for
@@ -45,7 +45,7 @@ def main() -> None:
         rows[f"{completion:.0%} drawn"] = begun
         count = latents_for(completion, pipe.mapper.config["max_predicted"])
         rows[f"its photo, by {count} latents"] = pipe(begun, num_latents=count).images
-    save_png(contact_sheet(rows, side=96), args.output)
+    contact_sheet(rows, side=96).save(args.output, quality=85)
     print(args.output)
 
 
