@@ -68,7 +68,8 @@ def test_train_go_on_and_measure(monkeypatch: pytest.MonkeyPatch, root: Path, tm
     assert measure_ide.main() == 0
     scores = json.loads((output / "measured" / "scores.json").read_text())
     assert scores["photos"] == 2
-    drawn = sorted(str(path.relative_to(output / "measured" / "drawn")) for path in (output / "measured" / "drawn").rglob("*.png"))
+    folder = output / "measured" / "drawn"
+    drawn = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
     assert drawn == ["both stages/test0.png", "both stages/test1.png", "stage one/test0.png", "stage one/test1.png"]
     # the test photos are those of training here, so the field draws their own sketches
     ssim = {
