@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ from oneshot_sketch.instruction_record import InstructionRecord
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # two processes of many threads each would wait for one another
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
 
 WIDTH = 32
 SHARED = Path(__file__).parents[2] / "shared" / "data"

@@ -82,10 +82,11 @@ class PictureThatSketchPipeline(DiffusionPipeline):
             InputError: not found, damaged, or something else.
         """
         if str(pretrained_model_name_or_path) == "mini":
-            folders = {"generator": StyleGAN2Generator, "mapper": SketchMapper, "teacher": InversionEncoder}
-            parts = {part: kind.from_pretrained(MINI[part]).float() for part, kind in folders.items() if part not in kwargs}
-            given = {part: kwargs.pop(part) for part in folders if part in kwargs}
-            return cls(**parts, **given).to(kwargs.get("dtype") or kwargs.get("torch_dtype") or torch.float32)
+            dtype = kwargs.get("dtype") or kwargs.get("torch_dtype") or torch.float32
+            kinds = {"generator": StyleGAN2Generator, "mapper": SketchMapper, "teacher": InversionEncoder}
+            embedded = [part for part in kinds if part not in kwargs]
+            parts = {part: kinds[part].from_pretrained(MINI[part], torch_dtype=dtype) for part in embedded}
+            return cls(**parts, **{part: kwargs[part] for part in kinds if part in kwargs})
         kwargs.setdefault("use_safetensors", True)
         if "torch_dtype" not in kwargs:
             kwargs.setdefault("dtype", torch.float32)
