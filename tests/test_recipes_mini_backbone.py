@@ -7,6 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import torch
+from torchvision.models import squeezenet1_1
+
+from oneshot_sketch.backbone import MINI
+from oneshot_sketch.metrics.lpips_caffe import SqueezeLpips
+from oneshot_sketch.models.patch_autoencoder import PatchAutoencoder
+
 RECIPES = Path(__file__).parents[1] / "recipes/mini_backbone"
 BUILD = "import sys; from pathlib import Path; from parts import build_tokenizer; build_tokenizer(Path(sys.argv[1]))"
 
@@ -19,3 +27,25 @@ def test_two_processes_build_the_same_tokenizer(tmp_path: Path) -> None:
         first, second = ((folder / name).read_bytes() for folder in folders)
         assert first == second
     assert json.loads((folders[0] / "vocab.json").read_text())["paper</w>"] > 1
+
+
+def test_looks_are_compared_through_the_frozen_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(RECIPES))
+    from train_backbone import Look  # type: ignore[import-not-found]
+
+    torch.manual_seed(0)
+    vae = PatchAutoencoder.from_pretrained(MINI / "vae").eval()
+    features = squeezenet1_1(weights=None).features
+    heads = [torch.ones(channels) for channels in (64, 128, 256, 384, 384, 512, 512)]
+    look = Look(vae, SqueezeLpips(features, heads), 0.5)
+    z = vae.encode(torch.rand(2, 3, 64, 64) * 2 - 1).latents.detach()
+    assert look(z, z) == 0
+    predicted = (z + 0.3 * torch.randn_like(z)).requires_grad_()
+    loss = look(predicted, z)
+    loss.backward()
+    assert predicted.grad is not None and predicted.grad.any()
+    assert all(p.grad is None for p in (*vae.parameters(), *look.distance.parameters()))
+    with torch.no_grad():
+        nearer = z.lerp(predicted, 0.5)
+        assert 0 < look(nearer, z) < loss
+        assert Look(vae, look.distance, 1.0)(predicted, z) == 2 * loss

@@ -83,6 +83,8 @@ def test_one_pair_is_enough(train: Train, tmp_path: Path) -> None:
         (["--data", "nowhere"], "nowhere does not exist"),
         (["--dataset", "coco"], "no data set 'coco'"),
         (["--pairs", "0"], "--pairs is 0"),
+        (["--style", "brush"], "has 0 pairs to train on and 0 to test"),
+        (["--test-share", "2"], "the share of test pairs is 2.0"),
         (["--width", "wide"], "--width"),
         (["--weights", "nothing.pth"], "nothing.pth does not exist"),
         (["--decay-share", "3"], "decay_share is 3"),
