@@ -18,12 +18,10 @@ from oneshot_sketch.models.inversion_encoder import InversionEncoder
 from oneshot_sketch.models.picture_that_sketch import ParallelMapper, SketchMapper, filled
 from oneshot_sketch.models.stylegan2 import StyleGAN2Generator
 from oneshot_sketch.pipelines.photos import open_photos
+from oneshot_sketch.sketch_prior import MINI as PRIOR
 
 Mapper = SketchMapper | ParallelMapper
-MINI = {
-    part: Path(__file__).parents[1] / "mini_prior" / folder
-    for part, folder in {"generator": "generator", "mapper": "mapper", "teacher": "encoder"}.items()
-}
+MINI = {"generator": PRIOR / "generator", "mapper": PRIOR / "mapper", "teacher": PRIOR / "encoder"}
 
 
 @dataclass
