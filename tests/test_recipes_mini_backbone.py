@@ -29,7 +29,7 @@ def test_two_processes_build_the_same_tokenizer(tmp_path: Path) -> None:
     assert json.loads((folders[0] / "vocab.json").read_text())["paper</w>"] > 1
 
 
-def test_looks_are_compared_through_the_frozen_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predictions_are_looked_at_through_the_decoder_that_learns_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(RECIPES))
     from train_backbone import Look  # type: ignore[import-not-found]
 
@@ -38,14 +38,19 @@ def test_looks_are_compared_through_the_frozen_decoder(monkeypatch: pytest.Monke
     features = squeezenet1_1(weights=None).features
     heads = [torch.ones(channels) for channels in (64, 128, 256, 384, 384, 512, 512)]
     look = Look(vae, SqueezeLpips(features, heads), 0.5)
-    z = vae.encode(torch.rand(2, 3, 64, 64) * 2 - 1).latents.detach()
-    assert look(z, z) == 0
+    z = vae.encode(torch.rand(2, 3, 64, 64) - 0.5).latents.detach()
+    with torch.no_grad():
+        drawings = vae.decode(z).sample
+    assert drawings.abs().max() < 1
+    assert look(z, drawings) == 0
     predicted = (z + 0.3 * torch.randn_like(z)).requires_grad_()
-    loss = look(predicted, z)
+    loss = look(predicted, drawings)
     loss.backward()
     assert predicted.grad is not None and predicted.grad.any()
-    assert all(p.grad is None for p in (*vae.parameters(), *look.distance.parameters()))
+    assert all(p.grad is not None for p in vae.refine.parameters())
+    frozen = (*vae.analysis.parameters(), *vae.synthesis.parameters(), *look.distance.parameters())
+    assert all(p.grad is None for p in frozen)
     with torch.no_grad():
         nearer = z.lerp(predicted, 0.5)
-        assert 0 < look(nearer, z) < loss
-        assert Look(vae, look.distance, 1.0)(predicted, z) == 2 * loss
+        assert 0 < look(nearer, drawings) < loss
+        assert Look(vae, look.distance, 1.0)(predicted, drawings) == 2 * loss

@@ -5,7 +5,7 @@
 
 Warm-up, constant rate, then decay: the state before decay is kept, so that a later edition continues from it. With --lpips the
 drawings that are predicted for a third of the batch are also compared as pictures, which keeps lines sharp that a mean would
-blur; few steps of sampling depend on it.
+blur; few steps of sampling depend on it. The decoder then learns with the rest.
 Every batch is a function of (seed, step), so a stopped run resumes to the same weights.
 """
 
@@ -33,6 +33,7 @@ from oneshot_sketch.metrics.lpips_caffe import SqueezeLpips
 from oneshot_sketch.models.patch_autoencoder import PatchAutoencoder
 
 BATCH, RATE, WARM_UP, AVERAGE = 24, 6e-4, 100, 0.9995
+LOOKED_AT = slice(0, None, 3)  # times rise along a batch, so every third sample has them all
 
 
 def main() -> None:
@@ -42,7 +43,8 @@ def main() -> None:
     parser.add_argument("--decay-minutes", type=float, help="instead: end with this long a linear decay to zero")
     parser.add_argument("--start", type=Path, help="an earlier edition to begin from where there is no state yet")
     parser.add_argument("--lpips", type=Path, nargs=2, metavar=("NET", "HEADS"), help="SqueezeNet and LPIPS heads")
-    parser.add_argument("--lpips-weight", type=float, default=0.5)
+    parser.add_argument("--lpips-weight", type=float, default=1.5)
+    parser.add_argument("--seed", type=int, default=0, help="of the batches")
     parser.add_argument("--bf16", action="store_true", help="autocast, where the processor multiplies bf16 fast")
     args = parser.parse_args()
 
@@ -58,12 +60,14 @@ def main() -> None:
             UNet2DConditionModel.from_pretrained(args.start / "unet", torch_dtype=torch.float32),
         )
         parts[1].set_attn_processor(AttnProcessor())
-    lessons = Lessons(args.run, vae, tokenizer)
+    lessons = Lessons(args.run, vae, tokenizer, args.seed)
     look = None if args.lpips is None else Look(vae, SqueezeLpips.from_files(*args.lpips), args.lpips_weight)
     model = Backbone(*parts, args.bf16, look)
     print(f"{len(lessons)} triples, UNet {count(model.unet)}, text encoder {count(model.text_encoder)}", flush=True)
     state = State(model)
     state.load(args.run / "state.pt")
+    if look is not None:
+        state.add(look.vae.refine)
 
     minutes = args.decay_minutes or args.minutes
     average = 0.99 if args.decay_minutes else AVERAGE  # while the rate falls, old weights are worse ones
@@ -96,15 +100,19 @@ def main() -> None:
 
 
 class Look:
-    """Weighted LPIPS of predicted clean latents to the true ones, both decoded; all networks are frozen."""
+    """How far predicted clean latents, decoded, are from drawings: weighted LPIPS and mean absolute error.
+
+    Of the decoder the convolutions learn too, and nothing of the distance.
+    """
 
     def __init__(self, vae: PatchAutoencoder, distance: SqueezeLpips, weight: float) -> None:
         self.vae, self.distance, self.weight = vae.requires_grad_(False), distance, weight
+        vae.refine.requires_grad_(True)
 
-    def __call__(self, predicted: Tensor, z: Tensor) -> Tensor:
-        with torch.no_grad():
-            true = self.vae.decode(z).sample.float().clamp(-1, 1)
-        return self.weight * self.distance(self.vae.decode(predicted).sample.float().clamp(-1, 1), true).mean()
+    def __call__(self, predicted: Tensor, drawings: Tensor) -> Tensor:
+        """Latents (N, C, h, w) and drawings (N, 3, 8h, 8w) in [-1, 1]."""
+        seen = self.vae.decode(predicted).sample.float()
+        return self.weight * (self.distance(seen.clamp(-1, 1), drawings).mean() + (seen - drawings).abs().mean())
 
 
 class Backbone(nn.Module):
@@ -117,8 +125,8 @@ class Backbone(nn.Module):
         self.register_buffer("signal", alphas.sqrt(), persistent=False)
         self.register_buffer("sigma", (1 - alphas).sqrt(), persistent=False)
 
-    def forward(self, z: Tensor, photo: Tensor, ids: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """Mean squared error of v = α_t ε − σ_t z (Salimans & Ho 2022), and how ẑ = α_t z_t − σ_t v looks."""
+    def forward(self, z: Tensor, photo: Tensor, ids: Tensor, t: Tensor, noise: Tensor, drawings: Tensor) -> Tensor:
+        """Mean squared error of v = α_t ε − σ_t z (Salimans & Ho 2022), and how ẑ = α_t z_t − σ_t v looks on `LOOKED_AT`."""
         a, s = (x[t].view(-1, 1, 1, 1) for x in (self.signal, self.sigma))
         noisy = a * z + s * noise
         x = torch.cat([noisy, photo], 1).contiguous(memory_format=torch.channels_last)
@@ -129,9 +137,8 @@ class Backbone(nn.Module):
         loss = (v - (a * noise - s * z)).pow(2).mean()
         if self.look is None:
             return loss
-        third = slice(0, None, 3)  # times rise along the batch, so every third sample has them all
         with torch.autocast(z.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-            return loss + self.look((a * noisy - s * v)[third], z[third])
+            return loss + self.look((a * noisy - s * v)[LOOKED_AT], drawings)
 
 
 class State:
@@ -142,6 +149,13 @@ class State:
         self.parameters = list(model.parameters())
         self.average = [p.detach().clone() for p in self.parameters]
         self.optimiser = torch.optim.AdamW(self.parameters, lr=RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+
+    def add(self, module: nn.Module) -> None:
+        """Let it learn too, from now on."""
+        new = list(module.parameters())
+        self.optimiser.add_param_group({"params": new})
+        self.parameters += new
+        self.average += [p.detach().clone() for p in new]
 
     def update(self, batch: tuple[Tensor, ...], rate: float, average: float) -> float:
         for group in self.optimiser.param_groups:
@@ -184,14 +198,17 @@ class State:
         self.model.text_encoder.save_pretrained(folder / "text_encoder")
         tokenizer.save_pretrained(folder / "tokenizer")
         build_scheduler().save_pretrained(folder / "scheduler")
+        if self.model.look is not None:
+            self.model.look.vae.save_pretrained(folder / "vae")
         torch._foreach_copy_([p.data for p in self.parameters], current)
 
 
 class Lessons:
     """All triples as half-precision latents in memory; batches by step number."""
 
-    def __init__(self, run: Path, vae: PatchAutoencoder, tokenizer: CLIPTokenizer) -> None:
-        self.tokenizer = tokenizer
+    def __init__(self, run: Path, vae: PatchAutoencoder, tokenizer: CLIPTokenizer, seed: int) -> None:
+        self.tokenizer, self.seed = tokenizer, seed
+        self.shards: list[np.ndarray] = []  # the drawings as pictures, on disk
         photos, drawings, levels = [], [], []
         self.captions: list[str] = []
         for shard in tqdm(sorted((run / "triples").glob("*.captions.jsonl")), desc="latents"):
@@ -201,6 +218,7 @@ class Lessons:
             levels += [row["levels"] for row in rows]
             photos += _latents(vae, shard.with_name(f"{stem}.photos.npy"))
             drawings += _latents(vae, shard.with_name(f"{stem}.drawings.npy"))
+            self.shards.append(np.load(shard.with_name(f"{stem}.drawings.npy"), mmap_mode="r"))
         self.levels = np.array(levels, np.float32)
         self.photos, self.drawings = torch.cat(photos), torch.cat(drawings)
 
@@ -208,9 +226,9 @@ class Lessons:
         return len(self.captions)
 
     def batch(self, step: int) -> tuple[Tensor, ...]:
-        """(z, photo, ids, t, noise); text, both and photo are each dropped from 5 % for the guidance branches."""
-        rng = np.random.default_rng([0, step])
-        generator = torch.Generator().manual_seed(step)
+        """(z, photo, ids, t, noise, drawings); text, both and photo are each dropped from 5 % for the guidance branches."""
+        rng = np.random.default_rng([self.seed, step])
+        generator = torch.Generator().manual_seed(step + 1_000_000 * self.seed)
         i = torch.from_numpy(rng.integers(0, len(self), BATCH))
         drop = rng.random(BATCH)
         captions = ["" if d < 0.10 else self.caption(rng, j) for d, j in zip(drop, i.tolist(), strict=True)]
@@ -220,7 +238,9 @@ class Lessons:
         z = self.drawings[i].float()
         u = (torch.arange(BATCH) + torch.rand(BATCH, generator=generator)) / BATCH
         t = (2 * u / (1 + u) * 1000).long()  # leans to noisy steps: `mini` is made to draw in four to ten
-        return z, photo, ids, t, torch.randn(z.shape, generator=generator)
+        shard, place = np.divmod(i[LOOKED_AT].numpy(), len(self.shards[0]))
+        drawings = to_tensor(np.stack([self.shards[s][p] for s, p in zip(shard, place, strict=True)])).expand(-1, 3, -1, -1)
+        return z, photo, ids, t, torch.randn(z.shape, generator=generator), drawings
 
     def caption(self, rng: np.random.Generator, i: int) -> str:
         """Words, measured levels, or both, in part."""
