@@ -5,7 +5,7 @@
 
 Warm-up, constant rate, then decay: the state before decay is kept, so that a later edition continues from it. With --lpips the
 drawings that are predicted for a third of the batch are also compared as pictures, which keeps lines sharp that a mean would
-blur; few steps of sampling depend on it. The decoder then learns with the rest.
+blur; few steps of sampling depend on it.
 Every batch is a function of (seed, step), so a stopped run resumes to the same weights.
 """
 
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--decay-minutes", type=float, help="instead: end with this long a linear decay to zero")
     parser.add_argument("--start", type=Path, help="an earlier edition to begin from where there is no state yet")
     parser.add_argument("--lpips", type=Path, nargs=2, metavar=("NET", "HEADS"), help="SqueezeNet and LPIPS heads")
-    parser.add_argument("--lpips-weight", type=float, default=1.5)
+    parser.add_argument("--lpips-weight", type=float, default=0.7)
     parser.add_argument("--seed", type=int, default=0, help="of the batches")
     parser.add_argument("--bf16", action="store_true", help="autocast, where the processor multiplies bf16 fast")
     args = parser.parse_args()
@@ -66,8 +66,6 @@ def main() -> None:
     print(f"{len(lessons)} triples, UNet {count(model.unet)}, text encoder {count(model.text_encoder)}", flush=True)
     state = State(model)
     state.load(args.run / "state.pt")
-    if look is not None:
-        state.add(look.vae.refine)
 
     minutes = args.decay_minutes or args.minutes
     average = 0.99 if args.decay_minutes else AVERAGE  # while the rate falls, old weights are worse ones
@@ -100,14 +98,10 @@ def main() -> None:
 
 
 class Look:
-    """How far predicted clean latents, decoded, are from drawings: weighted LPIPS and mean absolute error.
-
-    Of the decoder the convolutions learn too, and nothing of the distance.
-    """
+    """How far predicted clean latents, decoded, are from drawings: weighted LPIPS and mean absolute error, all frozen."""
 
     def __init__(self, vae: PatchAutoencoder, distance: SqueezeLpips, weight: float) -> None:
         self.vae, self.distance, self.weight = vae.requires_grad_(False), distance, weight
-        vae.refine.requires_grad_(True)
 
     def __call__(self, predicted: Tensor, drawings: Tensor) -> Tensor:
         """Latents (N, C, h, w) and drawings (N, 3, 8h, 8w) in [-1, 1]."""
@@ -150,13 +144,6 @@ class State:
         self.average = [p.detach().clone() for p in self.parameters]
         self.optimiser = torch.optim.AdamW(self.parameters, lr=RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
 
-    def add(self, module: nn.Module) -> None:
-        """Let it learn too, from now on."""
-        new = list(module.parameters())
-        self.optimiser.add_param_group({"params": new})
-        self.parameters += new
-        self.average += [p.detach().clone() for p in new]
-
     def update(self, batch: tuple[Tensor, ...], rate: float, average: float) -> float:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -198,8 +185,6 @@ class State:
         self.model.text_encoder.save_pretrained(folder / "text_encoder")
         tokenizer.save_pretrained(folder / "tokenizer")
         build_scheduler().save_pretrained(folder / "scheduler")
-        if self.model.look is not None:
-            self.model.look.vae.save_pretrained(folder / "vae")
         torch._foreach_copy_([p.data for p in self.parameters], current)
 
 
