@@ -96,6 +96,21 @@ def typical(sketch: Tensor, photo: Tensor) -> Tensor:
     return levels.clamp(0, LEVELS - 1)
 
 
+def drift(drawn: Tensor, photos: Tensor, sketch: Tensor, photo: Tensor) -> Tensor:
+    """How the look of what an instruction draws of other photos differs from the look of the pair it was learned from.
+
+    Far from nothing, the pair says little about its hand, or the instruction little about the pair.
+
+    Args:
+        drawn, photos: (B, 3, H, W) float32 in [-1, 1].
+        sketch, photo: (N, 3, H, W) float32 in [-1, 1], of the pairs.
+
+    Returns:
+        (10,) float32 in [-9, 9], in levels and the order of `ATTRIBUTES`; positive where the drawings have more.
+    """
+    return typical(drawn, photos).mean(0) - typical(sketch, photo).mean(0)
+
+
 def describe(levels: Tensor) -> str:
     """One row of `measure` → the caption "paper 9 ink 3 …", each level rounded."""
     return " ".join(f"{name} {round(value)}" for name, value in zip(ATTRIBUTES, levels.tolist(), strict=True))

@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional as F
 
-from oneshot_sketch.attributes import ATTRIBUTES, LEVELS, describe, measure, typical
+from oneshot_sketch.attributes import ATTRIBUTES, LEVELS, describe, drift, measure, typical
 
 SIZE = 128
 PHOTO = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -203,3 +203,13 @@ def test_captions_name_each_attribute_with_a_digit(values: list[float]) -> None:
     assert re.fullmatch(" ".join(f"{name} [0-9]" for name in ATTRIBUTES), caption)
     digits = [int(word) for word in caption.split()[1::2]]
     assert all(abs(digit - value) <= 0.5 for digit, value in zip(digits, values, strict=True))
+
+
+def test_drift_is_what_the_drawings_have_more_of() -> None:
+    sketch = strokes(0.4).expand(-1, 3, -1, -1) * 2 - 1
+    photo = PHOTO.expand(1, 3, -1, -1)
+    assert drift(sketch, photo, sketch, photo).abs().max() == 0
+    darker = strokes(0.9).expand(2, 3, -1, -1) * 2 - 1
+    change = dict(zip(ATTRIBUTES, drift(darker, photo.expand(2, -1, -1, -1), sketch, photo).tolist(), strict=True))
+    assert change["ink"] > 0.5 and change["blacks"] > 0.5
+    assert drift(sketch, photo, darker[:1], photo)[ATTRIBUTES.index("ink")] == pytest.approx(-change["ink"], abs=1e-5)

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from oneshot_sketch import LearnedInstruction
-from oneshot_sketch.cli.learning import learn_and_save, open_pairs
+from oneshot_sketch.cli.learning import TONES, learn_and_save, look_drift, open_pairs, warning
 from oneshot_sketch.images import save_png
 from oneshot_sketch.learned_instruction import CONFIG, WEIGHTS
 from oneshot_sketch.learners.config import InstructionLearnerConfig
@@ -93,6 +93,19 @@ def test_wrong_usage_is_code_2(run: Command, arguments: tuple[object, ...]) -> N
 
 
 # ── learn, then sketch ──
+
+
+def test_a_pair_whose_look_does_not_carry_over_is_told(desk: Path) -> None:
+    (pair,) = open_pairs([desk / "photo.png"], [desk / "sketch.png"], None, None)
+    same = look_drift([pair], [pair.photo], [pair.sketch])
+    assert tuple(same) == TONES
+    assert not any(same.values())
+    assert warning(same) is None
+    black = Image.new("RGB", pair.sketch.size)
+    told = warning(look_drift([pair], [pair.photo] * 2, [black] * 2))
+    assert told is not None
+    assert re.fullmatch(r"On other photos its look differs .*: \d\.\d of 9 levels (more|less) \w+\. The pair may be .*\.", told)
+    assert warning(dict.fromkeys(TONES, -3.0) | {"ink": 4.0}).count("4.0 of 9 levels more ink") == 1  # type: ignore[union-attr]
 
 
 def test_from_a_pair_to_sketches(run: Command, desk: Path, tiny_backbone: Path) -> None:
