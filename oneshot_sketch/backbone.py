@@ -160,6 +160,11 @@ class FrozenInstructPix2Pix:
         """Whether the words of `attributes` are single tokens here, as they are where they were taught."""
         return all(len(self.tokenizer.tokenize(word)) == 1 for word in ATTRIBUTES)
 
+    @property
+    def draws_in_one_step(self) -> bool:
+        """Whether the schedule ends in pure noise and v is predicted, so that a single step draws a whole picture."""
+        return self.prediction_type == "v_prediction" and float(self.alphas_cumprod[-1]) < 1e-6
+
     @torch.no_grad()
     def encode_photo(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) float32 in [-1, 1] → z_p (B, C, H/8, W/8) float32, the posterior's mode, not scaled."""

@@ -35,7 +35,6 @@ METRICS = ("ssim", "lpips", "tone")
 BATCH = 8
 LEARNING: dict[str, dict[str, Any]] = {
     "learned": {},
-    "distilled": {"distil_steps": 40},
     "rank 1": {"companion_rank": 1},
     "rank 4": {"companion_rank": 4},
     "rank 4, fast": {"companion_rank": 4, "companion_rate": 5e-3},
@@ -49,13 +48,10 @@ SAMPLERS = {
 GUIDED, FREE = (1.25, 1.5), (1.0, 1.0)
 # Instruction, sampler, steps, scales.
 DRAWING: list[tuple[str, str, int, tuple[float, float]]] = [
-    *(("learned", "DDIM", steps, GUIDED) for steps in (20, 4, 3, 2, 1)),
-    *(("learned", sampler, steps, GUIDED) for sampler in list(SAMPLERS)[1:] for steps in (3, 2)),
-    *(("learned", "DDIM", 2, scales) for scales in ((1.5, 1.5), (1.5, 1.0))),
-    *(("learned", "DDIM", steps, FREE) for steps in (3, 2, 1)),
-    *(("distilled", "DDIM", steps, FREE) for steps in (4, 3, 2, 1)),
-    *(("distilled", "UniPC", steps, FREE) for steps in (4, 3)),
-    *((name, "DDIM", 2, GUIDED) for name in LEARNING if name.startswith("rank")),
+    *(("learned", "DDIM", steps, GUIDED) for steps in (20, 2, 1)),
+    *(("learned", "DDIM", steps, FREE) for steps in (20, 10, 4, 2, 1)),
+    *(("learned", sampler, 4, FREE) for sampler in list(SAMPLERS)[1:]),
+    *((name, "DDIM", 1, FREE) for name in LEARNING if name.startswith("rank")),
 ]
 
 

@@ -2,9 +2,9 @@
 
     python recipes/measure_learning_curve.py --data ../shared/data --output runs/curve
 
-A draw counts as one pass (forward and backward), and so does a forward pass of the selection grid. The paper's hard prompt
-needs a CLIP that is not at hand, so its preset starts from the same plain text. Run again to resume; writes curve.json and
-curve.md.
+A draw counts as one pass (forward and backward), and so does a forward pass that searches for the start or judges a step. The
+paper's hard prompt needs a CLIP that is not at hand, so its preset starts from a plain text. Run again to resume; writes
+curve.json and curve.md.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ from oneshot_sketch.benchmark import load_protocol
 from oneshot_sketch.benchmark.measures import build_metric
 from oneshot_sketch.benchmark.protocol import with_paths
 from oneshot_sketch.images import to_tensor
+from oneshot_sketch.learners.caption_search import SHAPES
+from oneshot_sketch.learners.instruction import SHOWN
 
 # name → preset, changes, steps at which the instruction as it then is draws the photos
 CURVES: dict[str, tuple[str, dict[str, Any], tuple[int, ...]]] = {
-    "default": ("default", {}, (5, 10, 20, 30)),
+    "default": ("default", {}, (1, 10, 20, 30)),
     "default, four times as long": ("default", {"steps": 120}, (30, 60, 120)),
-    "paper": ("paper", {"init": "text"}, (100, 300, 1000, 3000, 6000, 12_000)),
-    "paper, from the described look": ("paper", {"init": "describe"}, (100, 300, 1000, 3000, 6000, 12_000)),
+    "paper": ("paper", {"init": "text"}, (1, 100, 300, 1000, 3000, 6000, 12_000)),
 }
 
 
@@ -79,12 +80,14 @@ def learned(name: str, pair: PhotoSketchPair) -> dict[int, LearnedInstruction]:
     """UNet passes → the instruction that so many gave."""
     preset, changes, steps = CURVES[name]
     config = InstructionLearnerConfig.preset(preset, **changes)
-    judgements = config.grid / config.select_every if config.select_every else 0.0
+    looked_at = SHOWN if config.judge == "likeness" else 0
+    judgements = (config.grid + looked_at) / config.select_every if config.select_every else 0.0
+    search = len(SHAPES) if config.init == "search" else 0
     found: dict[int, LearnedInstruction] = {}
 
     def keep(state: Any) -> None:
         if state.step in steps:
-            found[round(state.step * (config.draws + judgements))] = state.instruction()
+            found[round(search + state.step * (config.draws + judgements))] = state.instruction()
 
     InstructionLearner.from_pretrained("mini", config).learn(pair, callback=keep)
     return found

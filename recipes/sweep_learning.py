@@ -34,14 +34,20 @@ LEARNING: dict[str, dict[str, Any]] = {
     "rate 2e-2": {"learning_rate": 2e-2},
     "8 free rows": {"rows": 8},
     "39 free rows": {"rows": 39},
+    "from the look alone": {"init": "describe"},
     "from a general text": {"init": "text"},
     "from noise": {"init": "noise"},
     "no crops or flips": {"augmentations": 1},
     "no edit loss": {"edit_weight": 0.0},
     "loss in ε": {"weighting": "epsilon"},
+    "last step kept": {"select_every": 0},
+    "step of lowest loss kept": {"judge": "loss"},
+    "no averaging": {"ema_decay": 0.0},
+    "4 draws a step": {"draws": 4},
+    "uniform timesteps": {"timesteps": "uniform"},
 }
-DRAWING = [(steps, 1.25, 1.5) for steps in (1, 2, 3, 4, 6, 10)]
-DRAWING += [(2, 1.0, 1.5), (2, 1.5, 1.5), (2, 2.0, 1.5), (2, 1.25, 1.0), (2, 1.25, 2.0)]
+DRAWING = [(steps, 1.0, 1.0) for steps in (1, 2, 4, 10)]
+DRAWING += [(1, 1.25, 1.0), (1, 1.2, 1.2), (1, 1.25, 1.5), (1, 1.5, 1.5), (2, 1.25, 1.5)]
 
 
 def main() -> None:

@@ -26,15 +26,18 @@ class InstructionLearnerConfig:
         train_guidance: text and image scale of guidance inside the loss (VISII: 7.5 and 1.5); None is off.
         weighting: of the squared error; "uniform" is in the network's own output (ε or v).
         rows: how many rows after BOS are free; None frees the content tokens of the initial text, as VISII does.
-        init: "describe" starts from the look that this hand gives a typical portrait, in the words that `mini` was taught,
-            and from `text` on other backbones; "text", "pez" and "noise" are what they say.
+        init: "describe" starts from the look that this hand gives a typical portrait, in the words that `mini` was taught;
+            "search" adds those of its words that draw the pair most as the artist did (`caption_search.py`); on other
+            backbones both start from `text`. "text", "pez" and "noise" are what they say.
         text: the initial prompt.
         augmentations: views of each pair (crops, flips), the first being the pair itself; encoded once.
         reconstruction_weight, edit_weight: λ_rec and λ_edit (Eq. 6).
         edit_pooling: rows averaged before the text projection.
         edit_clamp: cosine above which the edit loss is flat.
         ema_decay: of the averaged embedding that is judged and kept; 0 keeps the raw one.
-        select_every: steps between evaluations on the fixed grid; the best is kept. 0 keeps the last.
+        select_every: steps between judgements, a guard against learning one face by heart: the best is kept. 0 keeps the last.
+        judge: "loss" is the loss on a fixed grid over the views; "likeness", where one step draws a picture, how like the
+            artist's those of the views are (`likeness.py`), and elsewhere the loss.
         grid: size of that grid of (timestep, noise).
         resolution: side of the square the pair is fitted to (its shape is kept); None takes the backbone's own.
         gradient_checkpointing: less memory, one more forward pass.
@@ -59,7 +62,7 @@ class InstructionLearnerConfig:
     train_guidance: tuple[float, float] | None = None
     weighting: Weighting = "uniform"
     rows: int | None = 24
-    init: Literal["describe", "text", "pez", "noise"] = "describe"
+    init: Literal["search", "describe", "text", "pez", "noise"] = "search"
     text: str = "turn it into a pencil sketch"
     augmentations: int = 16
     reconstruction_weight: float = 4.0
@@ -68,6 +71,7 @@ class InstructionLearnerConfig:
     edit_clamp: float | None = None
     ema_decay: float = 0.9
     select_every: int = 10
+    judge: Literal["likeness", "loss"] = "likeness"
     grid: int = 16
     resolution: int | None = None
     gradient_checkpointing: bool = False
@@ -124,6 +128,7 @@ _PAPER = InstructionLearnerConfig(
     augmentations=1,
     ema_decay=0.0,
     select_every=500,
+    judge="loss",
 )
 PRESETS = {
     "default": InstructionLearnerConfig(),

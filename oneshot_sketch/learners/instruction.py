@@ -18,7 +18,7 @@ from tqdm import tqdm
 from oneshot_sketch.adapters import CompanionLayers, untaught
 from oneshot_sketch.backbone import FrozenInstructPix2Pix
 from oneshot_sketch.errors import InputError
-from oneshot_sketch.guidance import two_scale_guidance
+from oneshot_sketch.guidance import branch_weights, two_scale_guidance
 from oneshot_sketch.instruction_record import InstructionRecord
 from oneshot_sketch.learned_instruction import LearnedInstruction
 from oneshot_sketch.learners.checkpoint import Checkpoints, LatestState
@@ -26,6 +26,7 @@ from oneshot_sketch.learners.config import InstructionLearnerConfig
 from oneshot_sketch.learners.distil import distil
 from oneshot_sketch.learners.draws import Draws, draw, fixed_grid
 from oneshot_sketch.learners.initial import Start, starting_point
+from oneshot_sketch.learners.likeness import likeness
 from oneshot_sketch.learners.shares import Shares
 from oneshot_sketch.learners.state import Run
 from oneshot_sketch.learners.views import augmented_views
@@ -39,6 +40,8 @@ from oneshot_sketch.losses import (
 )
 from oneshot_sketch.models.clip import ClipTowers, load_clip
 from oneshot_sketch.pair import PhotoSketchPair
+
+SHOWN = 6  # views whose drawings are looked at when an instruction is judged
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,15 @@ class LearningState:
 
 @dataclass(frozen=True)
 class Material:
-    """The pairs, encoded once: latents (V, C, h, w) of all views, the edit direction (p,), the start, a digest of the pixels."""
+    """The pairs, encoded once: latents (V, C, h, w) of all views, the edit direction (p,), the start, a digest of the pixels.
+
+    Of the views `shown`, (J,) int64, there are also the sketches (J, 3, H, W), to compare drawings with.
+    """
 
     z_photo: Tensor
     z_sketch: Tensor
+    shown: Tensor
+    sketches: Tensor
     direction: Tensor | None
     start: Start
     names: tuple[str, ...]
@@ -194,10 +202,11 @@ class InstructionLearner:
             return self._distilled(learned(run.best), material, progress)
 
     def _distilled(self, instruction: LearnedInstruction, material: Material, progress: bool) -> LearnedInstruction:
-        """It with the guidance written into it, and drawn without; itself where the config wants none."""
-        if not self.config.distil_steps:
-            return instruction
+        """It with the guidance written into it, and drawn without; itself where there is none, or the config wants none of it."""
         backbone, start = self.backbone, material.start
+        scales = backbone.drawing["guidance_scale"], backbone.drawing["image_guidance_scale"]
+        if not self.config.distil_steps or branch_weights(*scales) == (1, 0, 0):
+            return instruction
         rows = instruction.embeddings.to(backbone.device)
         rows, errors = distil(
             backbone, rows, start.neutral, start.ins, material.z_photo, material.z_sketch, self.config, progress
@@ -231,9 +240,12 @@ class InstructionLearner:
                 seen_by_clip = (clip.encode_image(images.to(backbone.device)) for images in (photos, sketches))
                 direction = edit_direction(*seen_by_clip)
         start = starting_point(backbone, photos, sketches, config, progress)
+        shown = torch.linspace(0, len(z_photo) - 1, min(SHOWN, len(z_photo))).long()
         return Material(
             z_photo,
             z_sketch,
+            shown,
+            torch.cat([s for _, s in seen])[shown],
             direction,
             start,
             tuple(p.name for p in pairs),
@@ -276,13 +288,20 @@ class InstructionLearner:
 
     @torch.no_grad()
     def _judge(self, free: Tensor, material: Material, grid: Draws, shares: Shares) -> dict[str, float]:
-        """Both losses on the fixed grid, a minibatch at a time, and their weighted sum."""
+        """Both losses on the fixed grid, a minibatch at a time, their weighted sum, and the likeness of drawings of the views."""
         seen = torch.zeros(2, device=free.device)
         for draws, part in shares.of(grid, self.config.draws):
             seen += part * torch.stack(self._losses(free, material, draws))
         reconstruction, cosine = shares.sum(seen).tolist()
         total = self.config.reconstruction_weight * reconstruction + self.config.edit_weight * (1 - cosine)
-        return {"total": total, "reconstruction": reconstruction, "edit_cosine": cosine}
+        losses = {"total": total, "reconstruction": reconstruction, "edit_cosine": cosine}
+        if self.config.judge == "loss" or not self.backbone.draws_in_one_step:
+            return losses
+        start = material.start
+        rows = torch.cat([start.rows[: start.ins[0]], free, start.rows[start.ins[1] :]]).expand(len(material.shown), -1, -1)
+        z_photo = material.z_photo[material.shown]
+        alike = likeness(self.backbone, rows, start.neutral, z_photo, material.sketches, self.config.seed)
+        return {**losses, "likeness": alike.mean().item()}
 
     def _identity(self, material: Material) -> dict[str, Any]:
         """What must agree for a checkpoint to belong to this run."""

@@ -24,9 +24,9 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder with vae/ and clip/")
     parser.add_argument("--weights", type=Path, required=True, help="folder with unet/, text_encoder/, tokenizer/, scheduler/")
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=2)
-    parser.add_argument("--guidance-scale", type=float, default=1.25)
-    parser.add_argument("--image-guidance-scale", type=float, default=1.5)
+    parser.add_argument("--steps", type=int, default=1)
+    parser.add_argument("--guidance-scale", type=float, default=1.0)
+    parser.add_argument("--image-guidance-scale", type=float, default=1.0)
     args = parser.parse_args()
 
     pipe = StableDiffusionInstructPix2PixPipeline(
