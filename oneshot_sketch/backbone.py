@@ -24,6 +24,8 @@ from oneshot_sketch.errors import InputError, loading
 MINI = Path(__file__).parent / "mini"
 KIND = "an InstructPix2Pix backbone"
 DEFAULT_CLIP = "openai/clip-vit-large-patch14"
+# Fingerprint of an edition of `mini` → of the editions it was trained on from, whose instructions it still follows.
+PREDECESSORS = {"7c5147932e725a7b": ("5adca49cb133e968",)}
 
 
 def locate(name: str | Path) -> str:

@@ -10,7 +10,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from oneshot_sketch import FrozenInstructPix2Pix, OneShotSketchPipeline
 from oneshot_sketch.attributes import ATTRIBUTES
-from oneshot_sketch.backbone import MINI
+from oneshot_sketch.backbone import MINI, PREDECESSORS
 from oneshot_sketch.models.clip import load_clip
 
 
@@ -54,3 +54,8 @@ def test_its_clip_reads_its_own_text_rows() -> None:
     assert clip.text_width == backbone.text_encoder.config.hidden_size
     rows = backbone.encode_text(["pencil sketch"])
     assert clip.project_text(rows[:, 1:3].mean(1)).shape == clip.encode_image(torch.zeros(1, 3, 128, 128)).shape
+
+
+def test_it_knows_the_editions_before_it() -> None:
+    mini = FrozenInstructPix2Pix.from_pretrained("mini")
+    assert PREDECESSORS[mini.fingerprint] == ("5adca49cb133e968",), "instructions of the first edition still load"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,10 +10,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from oneshot_sketch.adapters import CompanionLayers
-from oneshot_sketch.backbone import fingerprint
+from oneshot_sketch.backbone import PREDECESSORS, fingerprint
 from oneshot_sketch.companion import Companion
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.learned_instruction import LearnedInstruction
+
+logger = logging.getLogger(__name__)
 
 
 class LoadedInstructions:
@@ -115,5 +118,8 @@ class LoadedInstructions:
             CompanionLayers(self.unet, instruction.companion)
         if "meta" in (self.unet.device.type, self.text_encoder.device.type):
             return  # offloaded weights cannot be looked at
-        if instruction.record.fingerprint and instruction.record.fingerprint != fingerprint(self.unet, self.text_encoder):
+        learned_on, own = instruction.record.fingerprint, fingerprint(self.unet, self.text_encoder)
+        if learned_on in PREDECESSORS.get(own, ()):
+            logger.warning("The instruction was learned on an earlier edition of %s; for its best, learn it again.", made_for)
+        elif learned_on and learned_on != own:
             raise InputError(f"the instruction was learned on other weights ({made_for}); load that backbone or learn it again.")

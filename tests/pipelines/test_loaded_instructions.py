@@ -110,6 +110,17 @@ def test_instruction_of_another_shape_is_refused(tiny_pipe: OneShotSketchPipelin
     assert not tiny_pipe.instructions
 
 
+def test_instruction_of_an_earlier_edition_is_taken_with_a_warning(
+    tiny_pipe: OneShotSketchPipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = fingerprint(tiny_pipe.unet, tiny_pipe.text_encoder)
+    monkeypatch.setattr("oneshot_sketch.pipelines.instructions.PREDECESSORS", {own: ("1" * 16,)})
+    tiny_pipe.load_instruction(random_instruction(fingerprint="1" * 16))
+    assert "earlier edition" in caplog.text
+    with pytest.raises(InputError, match="other weights"):
+        tiny_pipe.load_instruction(random_instruction(fingerprint="2" * 16))
+
+
 def test_instruction_of_other_weights_is_refused(tiny_pipe: OneShotSketchPipeline) -> None:
     with pytest.raises(InputError, match="other weights"):
         tiny_pipe.load_instruction(random_instruction(fingerprint="0" * 16))
