@@ -21,7 +21,7 @@ from diffusers import UNet2DConditionModel
 from oneshot_sketch.atomic import replacing
 from oneshot_sketch.backbone import MINI
 
-BATCHES = (1, 3, 24)
+BATCHES = (1, 24)
 TURNS = 15
 
 
@@ -55,17 +55,17 @@ def measured(unet: Any, batch: int) -> dict[str, float]:
     torch.compiler.reset()
     compiled = torch.compile(unet)
     begin = time.perf_counter()
-    theirs = compiled(x, t, rows).sample
+    compiled(x, t, rows)
     compilation = time.perf_counter() - begin
     unet(x, t, rows)
     times: dict[str, list[float]] = {"plain": [], "compiled": []}
     for _ in range(TURNS):
         for name, net in (("plain", unet), ("compiled", compiled)):
             begin = time.perf_counter()
-            ours = net(x, t, rows).sample
+            net(x, t, rows)
             times[name].append(time.perf_counter() - begin)
     seconds = {name: statistics.median(found) for name, found in times.items()}
-    return {**seconds, "compilation": compilation, "difference": float((ours - theirs).abs().max())}
+    return {**seconds, "compilation": compilation}
 
 
 def table(rows: dict[str, dict[str, float]]) -> str:
