@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from oneshot_sketch import FrozenInstructPix2Pix, InstructionLearner, InstructionLearnerConfig, OneShotSketchPipeline
-from oneshot_sketch.images import to_tensor
+from oneshot_sketch.images import to_pil, to_tensor
 from oneshot_sketch.learners.caption_search import SHAPES, nearest_caption
 from oneshot_sketch.learners.likeness import TONE_WEIGHT, likeness
 from oneshot_sketch.metrics import fsim, tone_distance
@@ -65,8 +65,6 @@ def test_captions_of_the_search_fit_and_differ(mini: FrozenInstructPix2Pix) -> N
 
 def test_the_step_that_draws_the_pair_best_is_kept(mini: FrozenInstructPix2Pix, photo: Tensor) -> None:
     sketch = drawn(mini, photo, f"first artist sketch {LOOK}")
-    from oneshot_sketch.images import to_pil
-
     pair = PhotoSketchPair(to_pil(photo)[0], to_pil(sketch)[0])
     assert to_tensor(pair.sketch).shape == sketch.shape
     settings = {"steps": 4, "select_every": 1, "draws": 2, "grid": 2, "learning_rate": 0.05, "edit_weight": 0.0}
