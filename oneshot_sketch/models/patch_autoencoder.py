@@ -35,8 +35,8 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
     @register_to_config
     def __init__(
         self,
-        luma_channels: int = 24,
-        latent_channels: int = 26,
+        luma_channels: int = 48,
+        latent_channels: int = 50,
         block_out_channels: tuple[int, ...] = (48, 48, 48, 128),
         layers_per_block: int = 2,
         scaling_factor: float = 1.0,

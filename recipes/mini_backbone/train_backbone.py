@@ -4,8 +4,8 @@
     python recipes/mini_backbone/train_backbone.py --run runs/mini --decay-minutes 25       # from the same state, rate → 0
 
 Warm-up, constant rate, then decay: the state before decay is kept, so that a later edition continues from it. With --lpips the
-drawings that are predicted for a third of the batch are also compared as pictures, which keeps lines sharp that a mean would
-blur; few steps of sampling depend on it.
+drawings that are predicted for the noisiest third of the batch are also compared as pictures, which keeps lines sharp that a
+mean would blur; few steps of sampling depend on it, and a single one on --one-step.
 Every batch is a function of (seed, step), so a stopped run resumes to the same weights.
 """
 
@@ -33,7 +33,7 @@ from oneshot_sketch.metrics.lpips_caffe import SqueezeLpips
 from oneshot_sketch.models.patch_autoencoder import PatchAutoencoder
 
 BATCH, RATE, WARM_UP, AVERAGE = 24, 6e-4, 100, 0.9995
-LOOKED_AT = slice(0, None, 3)  # times rise along a batch, so every third sample has them all
+LOOKED_AT = slice(-BATCH // 3, None)  # times rise along a batch: the noisiest third
 
 
 def main() -> None:
@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="an earlier edition to begin from where there is no state yet")
     parser.add_argument("--lpips", type=Path, nargs=2, metavar=("NET", "HEADS"), help="SqueezeNet and LPIPS heads")
     parser.add_argument("--lpips-weight", type=float, default=0.7)
+    parser.add_argument("--one-step", type=float, default=0.0, help="share of a batch at the last timestep, pure noise")
     parser.add_argument("--seed", type=int, default=0, help="of the batches")
     parser.add_argument("--bf16", action="store_true", help="autocast, where the processor multiplies bf16 fast")
     args = parser.parse_args()
@@ -60,7 +61,7 @@ def main() -> None:
             UNet2DConditionModel.from_pretrained(args.start / "unet", torch_dtype=torch.float32),
         )
         parts[1].set_attn_processor(AttnProcessor())
-    lessons = Lessons(args.run, vae, tokenizer, args.seed)
+    lessons = Lessons(args.run, vae, tokenizer, args.seed, args.one_step)
     look = None if args.lpips is None else Look(vae, SqueezeLpips.from_files(*args.lpips), args.lpips_weight)
     model = Backbone(*parts, args.bf16, look)
     print(f"{len(lessons)} triples, UNet {count(model.unet)}, text encoder {count(model.text_encoder)}", flush=True)
@@ -191,8 +192,8 @@ class State:
 class Lessons:
     """All triples as half-precision latents in memory; batches by step number."""
 
-    def __init__(self, run: Path, vae: PatchAutoencoder, tokenizer: CLIPTokenizer, seed: int) -> None:
-        self.tokenizer, self.seed = tokenizer, seed
+    def __init__(self, run: Path, vae: PatchAutoencoder, tokenizer: CLIPTokenizer, seed: int, one_step: float = 0.0) -> None:
+        self.tokenizer, self.seed, self.spread = tokenizer, seed, round((1 - one_step) * BATCH)
         self.shards: list[np.ndarray] = []  # the drawings as pictures, on disk
         photos, drawings, levels = [], [], []
         self.captions: list[str] = []
@@ -221,8 +222,9 @@ class Lessons:
         photo = self.photos[i].float()
         photo[torch.from_numpy((drop >= 0.05) & (drop < 0.15))] = 0
         z = self.drawings[i].float()
-        u = (torch.arange(BATCH) + torch.rand(BATCH, generator=generator)) / BATCH
-        t = (2 * u / (1 + u) * 1000).long()  # leans to noisy steps: `mini` is made to draw in four to ten
+        u = (torch.arange(self.spread) + torch.rand(self.spread, generator=generator)) / self.spread
+        t = torch.full((BATCH,), 999)  # pure noise, from which a single step draws
+        t[: self.spread] = (2 * u / (1 + u) * 1000).long()  # leans to noisy steps
         shard, place = np.divmod(i[LOOKED_AT].numpy(), len(self.shards[0]))
         drawings = to_tensor(np.stack([self.shards[s][p] for s, p in zip(shard, place, strict=True)])).expand(-1, 3, -1, -1)
         return z, photo, ids, t, torch.randn(z.shape, generator=generator), drawings
