@@ -25,7 +25,7 @@ MINI = Path(__file__).parent / "mini"
 KIND = "an InstructPix2Pix backbone"
 DEFAULT_CLIP = "openai/clip-vit-large-patch14"
 # Fingerprint of an edition of `mini` → of the editions it was trained on from, whose instructions it still follows.
-PREDECESSORS = {"7c5147932e725a7b": ("5adca49cb133e968",)}
+PREDECESSORS = {"1f6fc0a2e42fa25d": ("7c5147932e725a7b", "5adca49cb133e968")}
 
 
 def locate(name: str | Path) -> str:
@@ -212,3 +212,11 @@ class FrozenInstructPix2Pix:
         """The UNet's output (B, C, h, w) float32 for noisy latents, timesteps, (B, L, d) rows and photo latents."""
         x = torch.cat([z_t, z_p], dim=1).to(self.dtype)
         return self.unet(x, t, encoder_hidden_states=rows.to(self.dtype), return_dict=False)[0].float()
+
+    def one_step(self, prediction: Tensor) -> Tensor:
+        """The UNet's output at the last timestep → the pictures (B, 3, H, W) in [-1, 1] float32 that this one step draws.
+
+        There z_t is noise alone, of which v = α_t ε − σ_t z is −z (`draws_in_one_step`).
+        """
+        z = -prediction.to(self.vae.dtype) / self.vae.config.scaling_factor
+        return self.vae.decode(z, return_dict=False)[0].float().clamp(-1, 1)

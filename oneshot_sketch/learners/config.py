@@ -26,12 +26,15 @@ class InstructionLearnerConfig:
         train_guidance: text and image scale of guidance inside the loss (VISII: 7.5 and 1.5); None is off.
         weighting: of the squared error; "uniform" is in the network's own output (ε or v).
         rows: how many rows after BOS are free; None frees the content tokens of the initial text, as VISII does.
-        init: "describe" starts from the look that this hand gives a typical portrait, in the words that `mini` was taught;
-            "search" adds those of its words that draw the pair most as the artist did (`caption_search.py`); on other
-            backbones both start from `text`. "text", "pez" and "noise" are what they say.
+        init: "text", "pez" and "noise" are what they say; "describe" starts from the look that this hand gives a typical
+            portrait, in the words that `mini` was taught, and "search" adds those of its words that draw the pair most as
+            the artist did (`caption_search.py`): a fair instruction before the first step. On other backbones both start
+            from `text`.
         text: the initial prompt.
         augmentations: views of each pair (crops, flips), the first being the pair itself; encoded once.
         reconstruction_weight, edit_weight: λ_rec and λ_edit (Eq. 6).
+        tone_weight: λ_tone, of the tone distance of drawings in one step, on backbones that draw in one; every second draw
+            is then at the last timestep. Elsewhere it becomes 0.
         edit_pooling: rows averaged before the text projection.
         edit_clamp: cosine above which the edit loss is flat.
         ema_decay: of the averaged embedding that is judged and kept; 0 keeps the raw one.
@@ -51,28 +54,29 @@ class InstructionLearnerConfig:
         seed: of every random draw.
     """
 
-    steps: int = 30
-    learning_rate: float = 1e-2
+    steps: int = 75
+    learning_rate: float = 2e-2
     weight_decay: float = 0.0
     warmup: int = 10
     schedule: Literal["cosine", "constant"] = "cosine"
-    draws: int = 8
+    draws: int = 6
     timesteps: Literal["stratified", "uniform", "permute"] = "stratified"
     fixed_noise: bool = False
     train_guidance: tuple[float, float] | None = None
     weighting: Weighting = "uniform"
     rows: int | None = 24
-    init: Literal["search", "describe", "text", "pez", "noise"] = "search"
+    init: Literal["search", "describe", "text", "pez", "noise"] = "text"
     text: str = "turn it into a pencil sketch"
     augmentations: int = 16
     reconstruction_weight: float = 4.0
     edit_weight: float = 0.1
+    tone_weight: float = 12.0
     edit_pooling: Pooling = "ins"
     edit_clamp: float | None = None
     ema_decay: float = 0.9
     select_every: int = 10
     judge: Literal["likeness", "loss"] = "likeness"
-    grid: int = 16
+    grid: int = 8
     resolution: int | None = None
     gradient_checkpointing: bool = False
     clip: str | None = None
@@ -87,7 +91,15 @@ class InstructionLearnerConfig:
         check_settings(
             self,
             positive=("steps", "learning_rate", "draws", "augmentations", "grid", "companion_rate", "distil_rate"),
-            not_negative=("weight_decay", "warmup", "reconstruction_weight", "edit_weight", "select_every", "distil_steps"),
+            not_negative=(
+                "weight_decay",
+                "warmup",
+                "reconstruction_weight",
+                "edit_weight",
+                "tone_weight",
+                "select_every",
+                "distil_steps",
+            ),
         )
         if not 0 <= self.ema_decay < 1:
             raise InputError(f"ema_decay is {self.ema_decay}; it must be in [0, 1).")
@@ -127,6 +139,8 @@ _PAPER = InstructionLearnerConfig(
     init="pez",
     augmentations=1,
     ema_decay=0.0,
+    tone_weight=0.0,
+    grid=16,
     select_every=500,
     judge="loss",
 )

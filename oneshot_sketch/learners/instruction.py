@@ -38,6 +38,7 @@ from oneshot_sketch.losses import (
     pool_rows,
     reconstruction_loss,
 )
+from oneshot_sketch.metrics.tone import tone_distance
 from oneshot_sketch.models.clip import ClipTowers, load_clip
 from oneshot_sketch.pair import PhotoSketchPair
 
@@ -51,6 +52,7 @@ class LearningState:
     step: int
     reconstruction: float
     edit_cosine: float
+    tone: float
     learning_rate: float
     instruction: Callable[[], LearnedInstruction]
 
@@ -59,13 +61,13 @@ class LearningState:
 class Material:
     """The pairs, encoded once: latents (V, C, h, w) of all views, the edit direction (p,), the start, a digest of the pixels.
 
-    Of the views `shown`, (J,) int64, there are also the sketches (J, 3, H, W), to compare drawings with.
+    There are also the sketches, (V, 3, H, W), to compare drawings with; of the views `shown`, (J,) int64, when judging.
     """
 
     z_photo: Tensor
     z_sketch: Tensor
-    shown: Tensor
     sketches: Tensor
+    shown: Tensor
     direction: Tensor | None
     start: Start
     names: tuple[str, ...]
@@ -88,6 +90,8 @@ class InstructionLearner:
     ) -> None:
         self.backbone = backbone
         self.config = config or InstructionLearnerConfig()
+        if not backbone.draws_in_one_step:
+            self.config = replace(self.config, tone_weight=0.0)
         self._clip = clip
         if self.config.gradient_checkpointing:
             backbone.unet.enable_gradient_checkpointing()
@@ -108,7 +112,9 @@ class InstructionLearner:
         progress: bool = True,
         shares: Shares | None = None,
     ) -> LearnedInstruction:
-        """Minimise L = λ_rec L_rec + λ_edit L_edit (Eq. 6) over the free rows, and the companion if there is one.
+        """Minimise L = λ_rec L_rec + λ_edit L_edit (Eq. 6) + λ_tone L_tone over the free rows, and the companion if there is one.
+
+        L_tone, ours, is the tone distance to the artist's sketch of a drawing in one step, 0 for a draw at any other timestep.
 
         Args:
             checkpoint: folder for the state of the run, or `NumberedStates`; if it holds one, the run goes on from there,
@@ -163,24 +169,26 @@ class InstructionLearner:
                 rate = config.learning_rate * share
                 for group, full in zip(optimiser.param_groups, (config.learning_rate, config.companion_rate), strict=False):
                     group["lr"] = full * share
-                seen = torch.zeros(2, device=free.device)
+                seen = torch.zeros(3, device=free.device)
                 for parameter in moving.values():
                     parameter.grad = torch.zeros_like(parameter)
                 with self._attached(companion):
                     for draws, part in shares.of(draw(config, run.step, views, backbone.num_timesteps, shape), config.draws):
-                        reconstruction, cosine = self._losses(free, material, draws)
+                        reconstruction, cosine, tone = losses = self._losses(free, material, draws)
                         loss = config.reconstruction_weight * reconstruction
                         if config.edit_weight:
                             loss = loss + config.edit_weight * edit_direction_loss(cosine, config.edit_clamp)
+                        if config.tone_weight:
+                            loss = loss + config.tone_weight * tone
                         scaler.scale(part * loss).backward()
-                        seen += part * torch.stack([reconstruction, cosine]).detach()
+                        seen += part * losses.detach()
                 for parameter in moving.values():
                     parameter.grad = shares.sum(parameter.grad)  # pyright: ignore[reportArgumentType]
                 scaler.step(optimiser)
                 scaler.update()
                 run.advance(config.ema_decay)
 
-                reconstruction, cosine = shares.sum(seen).tolist()
+                reconstruction, cosine, tone = shares.sum(seen).tolist()
                 bar.update()
                 bar.set_postfix(rec=f"{reconstruction:.4f}", cos=f"{cosine:+.3f}")
                 last = run.step == config.steps
@@ -188,7 +196,7 @@ class InstructionLearner:
                     run.judge(judged(run.average), last_wins=not config.select_every)
                 whole = run.state()
                 if callback is not None:
-                    callback(LearningState(run.step, reconstruction, cosine, rate, lambda: learned(run.average)))
+                    callback(LearningState(run.step, reconstruction, cosine, tone, rate, lambda: learned(run.average)))
                 # after the callback, so that a run killed between them calls it again rather than never
                 if checkpoint is not None and shares.is_main and (last or checkpoint.due(run.step)):
                     checkpoint.save(whole)
@@ -244,8 +252,8 @@ class InstructionLearner:
         return Material(
             z_photo,
             z_sketch,
+            torch.cat([s for _, s in seen]),
             shown,
-            torch.cat([s for _, s in seen])[shown],
             direction,
             start,
             tuple(p.name for p in pairs),
@@ -265,8 +273,8 @@ class InstructionLearner:
             )
         return self._clip
 
-    def _losses(self, free: Tensor, material: Material, draws: Draws) -> tuple[Tensor, Tensor]:
-        """L_rec and cos(Δ, C) for one minibatch; gradients reach `free` alone."""
+    def _losses(self, free: Tensor, material: Material, draws: Draws) -> Tensor:
+        """L_rec, cos(Δ, C) and L_tone for one minibatch, (3,); gradients reach `free` alone."""
         config, backbone, start = self.config, self.backbone, material.start
         rows = torch.cat([start.rows[: start.ins[0]], free, start.rows[start.ins[1] :]])
         t, noise = draws.t.to(backbone.device), draws.noise.to(backbone.device)
@@ -281,26 +289,33 @@ class InstructionLearner:
             prediction = two_scale_guidance(prediction, photo, nothing, *config.train_guidance)
         weight = draw_weight(backbone.alphas_cumprod[t], backbone.prediction_type, config.weighting)
         reconstruction = reconstruction_loss(prediction, backbone.target(z, noise, t), weight)
-        if material.direction is None:
-            return reconstruction, reconstruction.new_zeros(())
-        pooled = pool_rows(rows, start.ins, config.edit_pooling)
-        return reconstruction, edit_cosine(material.direction, self._towers().project_text(pooled[None])[0])
+        cosine = tone = reconstruction.new_zeros(())
+        if material.direction is not None:
+            pooled = pool_rows(rows, start.ins, config.edit_pooling)
+            cosine = edit_cosine(material.direction, self._towers().project_text(pooled[None])[0])
+        last = (draws.t == backbone.num_timesteps - 1).nonzero().flatten()
+        if config.tone_weight and len(last):
+            drawn, sketches = backbone.one_step(prediction[last]), material.sketches[draws.view[last]]
+            tone = tone_distance(drawn, sketches.to(drawn)).sum() / len(t)
+        return torch.stack([reconstruction, cosine, tone])
 
     @torch.no_grad()
     def _judge(self, free: Tensor, material: Material, grid: Draws, shares: Shares) -> dict[str, float]:
-        """Both losses on the fixed grid, a minibatch at a time, their weighted sum, and the likeness of drawings of the views."""
-        seen = torch.zeros(2, device=free.device)
-        for draws, part in shares.of(grid, self.config.draws):
-            seen += part * torch.stack(self._losses(free, material, draws))
-        reconstruction, cosine = shares.sum(seen).tolist()
-        total = self.config.reconstruction_weight * reconstruction + self.config.edit_weight * (1 - cosine)
+        """The losses on the fixed grid, a minibatch at a time, their weighted sum, and the likeness of drawings of the views."""
+        config, seen = self.config, torch.zeros(3, device=free.device)
+        for draws, part in shares.of(grid, config.draws):
+            seen += part * self._losses(free, material, draws)
+        reconstruction, cosine, tone = shares.sum(seen).tolist()
+        total = config.reconstruction_weight * reconstruction + config.edit_weight * (1 - cosine) + config.tone_weight * tone
         losses = {"total": total, "reconstruction": reconstruction, "edit_cosine": cosine}
-        if self.config.judge == "loss" or not self.backbone.draws_in_one_step:
+        if config.tone_weight:
+            losses["tone"] = tone
+        if config.judge == "loss" or not self.backbone.draws_in_one_step:
             return losses
         start = material.start
         rows = torch.cat([start.rows[: start.ins[0]], free, start.rows[start.ins[1] :]]).expand(len(material.shown), -1, -1)
-        z_photo = material.z_photo[material.shown]
-        alike = likeness(self.backbone, rows, start.neutral, z_photo, material.sketches, self.config.seed)
+        z_photo, sketches = material.z_photo[material.shown], material.sketches[material.shown]
+        alike = likeness(self.backbone, rows, start.neutral, z_photo, sketches, config.seed)
         return {**losses, "likeness": alike.mean().item()}
 
     def _identity(self, material: Material) -> dict[str, Any]:

@@ -37,12 +37,11 @@ def likeness(
     noise = torch.randn(z_photo.shape[1:], generator=torch.Generator().manual_seed(seed)).to(z_photo).expand_as(z_photo)
     last = torch.full((len(z_photo),), backbone.num_timesteps - 1, device=z_photo.device)
 
-    def clean(rows: Tensor, z_p: Tensor) -> Tensor:
-        return -backbone.predict(noise, last, rows.expand(len(z_p), -1, -1), z_p)
+    def predict(rows: Tensor, z_p: Tensor) -> Tensor:
+        return backbone.predict(noise, last, rows.expand(len(z_p), -1, -1), z_p)
 
-    z = full = clean(rows, z_photo)
+    v = full = predict(rows, z_photo)
     if branch_weights(*scales) != (1, 0, 0):
-        z = two_scale_guidance(full, clean(neutral, z_photo), clean(neutral, torch.zeros_like(z_photo)), *scales)
-    pictures = backbone.vae.decode(z.to(backbone.dtype) / backbone.vae.config.scaling_factor).sample
-    pictures, sketch = pictures.float().clamp(-1, 1), sketch.to(z_photo)
+        v = two_scale_guidance(full, predict(neutral, z_photo), predict(neutral, torch.zeros_like(z_photo)), *scales)
+    pictures, sketch = backbone.one_step(v), sketch.to(z_photo)
     return (fsim(pictures, sketch) - TONE_WEIGHT * tone_distance(pictures, sketch)).float()

@@ -167,8 +167,8 @@ def _learn_style(
 
     def report(state: LearningState) -> None:
         if trackers is not None:
-            values = {"reconstruction": state.reconstruction, "edit_cosine": state.edit_cosine, "lr": state.learning_rate}
-            trackers.log(values, state.step)
+            values = {"reconstruction": state.reconstruction, "edit_cosine": state.edit_cosine, "tone": state.tone}
+            trackers.log({**values, "lr": state.learning_rate}, state.step)
         if launch.validation and launch.validation_steps and state.step % launch.validation_steps == 0:
             picture = launch.validation(state.instruction(), pairs)
             path = states.folder / "previews" / f"step_{state.step:06d}.png"
