@@ -58,4 +58,5 @@ def test_its_clip_reads_its_own_text_rows() -> None:
 
 def test_it_knows_the_editions_before_it() -> None:
     mini = FrozenInstructPix2Pix.from_pretrained("mini")
-    assert PREDECESSORS[mini.fingerprint] == ("5adca49cb133e968",), "instructions of the first edition still load"
+    before = ("7c5147932e725a7b", "5adca49cb133e968")
+    assert PREDECESSORS[mini.fingerprint] == before, "instructions of the second and first edition still load"
