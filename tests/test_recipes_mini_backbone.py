@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torchvision.models import squeezenet1_1
+from transformers import CLIPTokenizer
 
 from oneshot_sketch.backbone import MINI
 from oneshot_sketch.metrics.lpips_caffe import SqueezeLpips
@@ -52,3 +54,53 @@ def test_predictions_are_looked_at_through_the_frozen_decoder(monkeypatch: pytes
         nearer = z.lerp(predicted, 0.5)
         assert 0 < look(nearer, drawings) < loss
         assert Look(vae, look.distance, 1.0)(predicted, drawings) == 2 * loss
+
+
+def test_widened_it_draws_as_before_and_all_components_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(RECIPES))
+    from parts import build_unet  # type: ignore[import-not-found]
+    from widen import widen_autoencoder, widen_unet  # type: ignore[import-not-found]
+
+    torch.manual_seed(0)
+    images = torch.nn.functional.interpolate(torch.rand(20, 3, 16, 16), (64, 64), mode="bicubic") * 2 - 1
+    images = images + 0.05 * torch.randn_like(images)
+    old = PatchAutoencoder(luma_channels=6, latent_channels=8).eval()
+    old.fit_components(images)
+    torch.nn.init.normal_(old.refine[-2].weight, std=0.01)  # type: ignore[arg-type]
+    with torch.no_grad():
+        z = old.encode(images).latents  # type: ignore[union-attr]
+        wide = widen_autoencoder(old, 64, images).eval()
+        more = wide.encode(images).latents  # type: ignore[union-attr]
+        torch.testing.assert_close(torch.cat([more[:, :6], more[:, -2:]], 1), z)
+        luma = torch.einsum("c,nchw->nhw", torch.tensor([0.299, 0.587, 0.114]), images)[:, None]
+        torch.testing.assert_close(wide.synthesis(more[:, :64]), luma, atol=1e-3, rtol=0)
+        torch.testing.assert_close(wide.refine(more[:, :64]), old.refine(z[:, :6]), atol=1e-4, rtol=0)
+        assert more.std((0, 2, 3))[6:64].diff().max() < 0.05, "what holds less comes later"
+
+        rows, t = torch.randn(2, 40, 256), torch.tensor([10, 999])
+        unet = build_unet(8).eval()
+        noisy, photo = torch.randn(2, 66, 8, 8), torch.randn(2, 66, 8, 8)
+        kept = [*range(6), 64, 65]
+        predicted = widen_unet(unet, 66).eval()(torch.cat([noisy, photo], 1), t, rows).sample
+        before = unet(torch.cat([noisy[:, kept], photo[:, kept]], 1), t, rows).sample
+        torch.testing.assert_close(predicted[:, kept], before, atol=1e-4, rtol=1e-4)
+        assert not predicted[:, 6:64].any()
+
+
+def test_half_a_batch_can_be_pure_noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(RECIPES))
+    from train_backbone import BATCH, LOOKED_AT, Lessons  # type: ignore[import-not-found]
+
+    (tmp_path / "triples").mkdir()
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "triples/000.photos.npy", rng.integers(0, 256, (4, 128, 128, 3), np.uint8))
+    np.save(tmp_path / "triples/000.drawings.npy", rng.integers(0, 256, (4, 128, 128), np.uint8))
+    row = json.dumps({"words": "pencil sketch", "levels": [5.0] * 10})
+    (tmp_path / "triples/000.captions.jsonl").write_text((row + "\n") * 4)
+    vae, tokenizer = PatchAutoencoder.from_pretrained(MINI / "vae"), CLIPTokenizer.from_pretrained(MINI / "tokenizer")
+    spread, half, again = (Lessons(tmp_path, vae, tokenizer, 0, share).batch(3) for share in (0.0, 0.5, 0.5))
+    assert spread[3].diff().min() >= 0 and (spread[3] // 42).unique().numel() > 12
+    assert (half[3] == 999).nonzero().flatten().tolist() == list(range(BATCH // 2, BATCH))
+    assert half[3][: BATCH // 2].diff().min() >= 0 and half[3][0] < 200
+    assert all(torch.equal(a, b) for a, b in zip(half, again, strict=True))
+    assert len(half[5]) == BATCH // 3 == len(half[3][LOOKED_AT])
