@@ -35,8 +35,9 @@ from oneshot_sketch.learners.instruction import SHOWN
 
 # name → preset, changes, steps at which the instruction as it then is draws the photos
 CURVES: dict[str, tuple[str, dict[str, Any], tuple[int, ...]]] = {
-    "default": ("default", {}, (1, 10, 20, 30)),
-    "default, four times as long": ("default", {"steps": 120}, (30, 60, 120)),
+    "default": ("default", {}, (1, 10, 20, 40, 75)),
+    "default, four times as long": ("default", {"steps": 300}, (75, 150, 300)),
+    "default, without L_tone": ("default", {"tone_weight": 0.0}, (20, 40, 75)),
     "paper": ("paper", {"init": "text"}, (1, 100, 300, 1000, 3000, 6000, 12_000)),
 }
 

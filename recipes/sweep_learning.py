@@ -27,15 +27,17 @@ from oneshot_sketch.images import to_tensor
 METRICS = {"ssim": "SSIM ↑", "lpips": "LPIPS ↓", "tone": "tone ↓"}
 LEARNING: dict[str, dict[str, Any]] = {
     "default preset": {},
-    "15 steps": {"steps": 15},
-    "60 steps": {"steps": 60},
-    "120 steps": {"steps": 120},
-    "rate 5e-3": {"learning_rate": 5e-3},
-    "rate 2e-2": {"learning_rate": 2e-2},
+    "no tone loss": {"tone_weight": 0.0},
+    "a third of its weight": {"tone_weight": 4.0},
+    "three times its weight": {"tone_weight": 36.0},
+    "25 steps": {"steps": 25},
+    "150 steps": {"steps": 150},
+    "rate 1e-2": {"learning_rate": 1e-2},
+    "rate 4e-2": {"learning_rate": 4e-2},
     "8 free rows": {"rows": 8},
     "39 free rows": {"rows": 39},
     "from the look alone": {"init": "describe"},
-    "from a general text": {"init": "text"},
+    "from the searched caption": {"init": "search"},
     "from noise": {"init": "noise"},
     "no crops or flips": {"augmentations": 1},
     "no edit loss": {"edit_weight": 0.0},
@@ -43,7 +45,8 @@ LEARNING: dict[str, dict[str, Any]] = {
     "last step kept": {"select_every": 0},
     "step of lowest loss kept": {"judge": "loss"},
     "no averaging": {"ema_decay": 0.0},
-    "4 draws a step": {"draws": 4},
+    "3 draws a step": {"draws": 3},
+    "12 draws a step": {"draws": 12},
     "uniform timesteps": {"timesteps": "uniform"},
 }
 DRAWING = [(steps, 1.0, 1.0) for steps in (1, 2, 4, 10)]

@@ -15,7 +15,7 @@ from oneshot_sketch.learners.trackers import Reports
 CONFIG = InstructionLearnerConfig(steps=4, draws=2, grid=2, augmentations=1, select_every=2, rows=4, text="ink")
 
 
-def test_tensorboard_gets_both_losses_the_rate_and_pictures_style_by_style(
+def test_tensorboard_gets_all_losses_the_rate_and_pictures_style_by_style(
     tiny_frozen: FrozenInstructPix2Pix, pair: PhotoSketchPair, tmp_path: Path
 ) -> None:
     event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
@@ -32,10 +32,11 @@ def test_tensorboard_gets_both_losses_the_rate_and_pictures_style_by_style(
     learner.learn(pair, progress=False, callback=lambda state: seen.append(state.reconstruction))
     for style in styles:
         events = event_accumulator.EventAccumulator(str(tmp_path / "logs" / style)).Reload()
-        assert {"reconstruction", "edit_cosine", "lr"} <= set(events.Tags()["scalars"])
+        assert {"reconstruction", "edit_cosine", "tone", "lr"} <= set(events.Tags()["scalars"])
         assert [event.step for event in events.Scalars("reconstruction")] == [1, 2, 3, 4]
         assert [event.value for event in events.Scalars("reconstruction")] == pytest.approx(seen)
-        assert events.Scalars("lr")[0].value == pytest.approx(1e-3), "the first step of the warm-up"
+        first = CONFIG.learning_rate / CONFIG.warmup
+        assert events.Scalars("lr")[0].value == pytest.approx(first), "the first step of the warm-up"
         assert [(event.step, event.width, event.height) for event in events.Images("validation")] == [(2, 24, 8), (4, 24, 8)]
 
 
