@@ -71,6 +71,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     learning.add_argument("--text", help="text to start from")
     learning.add_argument("--rows", type=int, help="free rows of the instruction")
     learning.add_argument("--edit_weight", type=float, help="λ of the edit-direction loss; 0 is off")
+    learning.add_argument("--tone_weight", type=float, help="λ of the loss for tones, on mini; 0 is off")
 
     output = parser.add_argument_group("output")
     output.add_argument("--output_dir", type=Path, required=True, help="of the instruction, or of a folder a style")
@@ -171,6 +172,7 @@ def configure(args: argparse.Namespace, processes: int) -> tuple[InstructionLear
         "text": args.text,
         "rows": args.rows,
         "edit_weight": args.edit_weight,
+        "tone_weight": args.tone_weight,
     }
     passes = processes * args.gradient_accumulation_steps
     given["draws"] = args.train_batch_size and args.train_batch_size * passes

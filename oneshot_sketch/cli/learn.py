@@ -22,6 +22,7 @@ def learn(
     init: Annotated[str | None, typer.Option(help="search, describe, text, pez or noise.")] = None,
     text: Annotated[str | None, typer.Option(help="Text to start from.")] = None,
     edit_weight: Annotated[float | None, typer.Option(help="λ of the edit-direction loss; 0 is off.")] = None,
+    tone_weight: Annotated[float | None, typer.Option(help="λ of the loss for tones, on `mini`; 0 is off.")] = None,
     companion_rank: Annotated[
         int | None, typer.Option(help="Of a low-rank companion for finer texture, 1 to 4; 0 is none.")
     ] = None,
@@ -51,6 +52,7 @@ def learn(
         "init": init or ("text" if text else None),
         "text": text,
         "edit_weight": edit_weight,
+        "tone_weight": tone_weight,
         "companion_rank": companion_rank,
         "resolution": resolution,
     }

@@ -108,6 +108,16 @@ def test_a_pair_whose_look_does_not_carry_over_is_told(desk: Path) -> None:
     assert warning(dict.fromkeys(TONES, -3.0) | {"ink": 4.0}).count("4.0 of 9 levels more ink") == 1  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("weight", [0.0, 2.5])
+def test_the_loss_for_tones_has_a_weight(run: Command, desk: Path, weight: float) -> None:
+    pair = ("--photo", desk / "photo.png", "--sketch", desk / "sketch.png")
+    learned = run("learn", *pair, "--output", desk / "pencil", "--steps", 1, "--tone-weight", weight)
+    assert learned.code == 0, learned.err
+    record = LearnedInstruction.from_pretrained(desk / "pencil").record
+    assert record.config["tone_weight"] == weight
+    assert ("tone" in record.curve) == (weight > 0)
+
+
 def test_from_a_pair_to_sketches(run: Command, desk: Path, tiny_backbone: Path) -> None:
     learned = run(
         *("learn", "--photo", desk / "photo.png", "--sketch", desk / "sketch.png", "--output", desk / "pencil"),
