@@ -6,9 +6,10 @@ import hashlib
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from accelerate.utils import align_module_device
 from diffusers.models.attention_processor import AttnProcessor
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_instruct_pix2pix import (
@@ -60,18 +61,21 @@ def check_components(pipe: Any, name: str) -> None:
 
 
 def fingerprint(unet: torch.nn.Module, text_encoder: torch.nn.Module) -> str:
-    """Sixteen hex digits of SHA-256 over weight signs, which no change of precision and no adapter alters."""
+    """Sixteen hex digits of SHA-256 over weight signs, which no change of precision, no adapter and no offloading alters."""
     digest = hashlib.sha256()
     for module in (unet, text_encoder):
-        weights = {
-            name.replace(".base_layer", ""): p
-            for name, p in module.named_parameters()
+        places = {
+            name.replace(".base_layer", ""): name
+            for name, _ in module.named_parameters()
             if not any(part in name for part in ("lora_", ".processor.", "encoder_hid_proj."))
         }
-        names = sorted(weights)
+        names = sorted(places)
         for name in (names[0], names[len(names) // 2], names[-1]):
-            digest.update(f"{name}{tuple(weights[name].shape)}".encode())
-            digest.update(torch.signbit(weights[name].detach().cpu()).numpy().tobytes())
+            owner, _, leaf = places[name].rpartition(".")
+            with align_module_device(module.get_submodule(owner)):
+                weight = module.get_submodule(owner).get_parameter(leaf).detach().cpu()
+            digest.update(f"{name}{tuple(weight.shape)}".encode())
+            digest.update(torch.signbit(weight).numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -81,7 +85,8 @@ class FrozenInstructPix2Pix:
     Gradients reach the instruction through `predict`; no weight ever receives one.
 
     Args:
-        pipe: a loaded `StableDiffusionInstructPix2PixPipeline` (or subclass); its modules are frozen in place.
+        pipe: a loaded `StableDiffusionInstructPix2PixPipeline` (or subclass); its modules are frozen in place. Where it, or
+            accelerate, offloads weights, they stay offloaded (docs/speed.md).
         name: id for records.
         clip: what `load_clip` should load for the edit direction.
     """
@@ -89,6 +94,7 @@ class FrozenInstructPix2Pix:
     def __init__(self, pipe: StableDiffusionInstructPix2PixPipeline, name: str, clip: str = DEFAULT_CLIP) -> None:
         check_components(pipe, name)
         self.name, self.clip = name, clip
+        self.device: torch.device = cast(Any, pipe)._execution_device  # where weights come when they are needed
         self.drawing = drawing_defaults(name)
         self.vae: Any = pipe.vae
         self.unet: Any = pipe.unet
@@ -135,10 +141,6 @@ class FrozenInstructPix2Pix:
         """Share the networks of a loaded pipeline; the CLIP is the one in the folder `name`, or ViT-L/14."""
         own_clip = Path(locate(name)) / "clip"
         return cls(pipe, name, str(own_clip) if own_clip.is_dir() else DEFAULT_CLIP)
-
-    @property
-    def device(self) -> torch.device:
-        return self.unet.device
 
     @property
     def dtype(self) -> torch.dtype:

@@ -116,8 +116,6 @@ class LoadedInstructions:
             )
         if instruction.companion is not None:
             CompanionLayers(self.unet, instruction.companion)
-        if "meta" in (self.unet.device.type, self.text_encoder.device.type):
-            return  # offloaded weights cannot be looked at
         learned_on, own = instruction.record.fingerprint, fingerprint(self.unet, self.text_encoder)
         if learned_on in PREDECESSORS.get(own, ()):
             logger.warning("The instruction was learned on an earlier edition of %s; for its best, learn it again.", made_for)
