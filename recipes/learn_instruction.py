@@ -67,7 +67,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     learning.add_argument("--adam_weight_decay", type=float)
     learning.add_argument("--resolution", type=int, help="side of the square a pair is fitted to")
     learning.add_argument("--seed", type=int, default=0)
-    learning.add_argument("--init", help="search, describe, text, pez or noise")
+    learning.add_argument("--init", help="describe, text, pez or noise")
     learning.add_argument("--text", help="text to start from")
     learning.add_argument("--rows", type=int, help="free rows of the instruction")
     learning.add_argument("--edit_weight", type=float, help="λ of the edit-direction loss; 0 is off")

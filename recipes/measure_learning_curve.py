@@ -30,7 +30,6 @@ from oneshot_sketch.benchmark import load_protocol
 from oneshot_sketch.benchmark.measures import build_metric
 from oneshot_sketch.benchmark.protocol import with_paths
 from oneshot_sketch.images import to_tensor
-from oneshot_sketch.learners.caption_search import SHAPES
 from oneshot_sketch.learners.instruction import SHOWN
 
 # name → preset, changes, steps at which the instruction as it then is draws the photos
@@ -83,12 +82,11 @@ def learned(name: str, pair: PhotoSketchPair) -> dict[int, LearnedInstruction]:
     config = InstructionLearnerConfig.preset(preset, **changes)
     looked_at = SHOWN if config.judge == "likeness" else 0
     judgements = (config.grid + looked_at) / config.select_every if config.select_every else 0.0
-    search = len(SHAPES) if config.init == "search" else 0
     found: dict[int, LearnedInstruction] = {}
 
     def keep(state: Any) -> None:
         if state.step in steps:
-            found[round(search + state.step * (config.draws + judgements))] = state.instruction()
+            found[round(state.step * (config.draws + judgements))] = state.instruction()
 
     InstructionLearner.from_pretrained("mini", config).learn(pair, callback=keep)
     return found

@@ -19,7 +19,7 @@ def learn(
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of AdamW.")] = None,
     rows: Annotated[int | None, typer.Option(help="Free rows of the instruction.")] = None,
-    init: Annotated[str | None, typer.Option(help="search, describe, text, pez or noise.")] = None,
+    init: Annotated[str | None, typer.Option(help="describe, text, pez or noise.")] = None,
     text: Annotated[str | None, typer.Option(help="Text to start from.")] = None,
     edit_weight: Annotated[float | None, typer.Option(help="λ of the edit-direction loss; 0 is off.")] = None,
     tone_weight: Annotated[float | None, typer.Option(help="λ of the loss for tones, on `mini`; 0 is off.")] = None,

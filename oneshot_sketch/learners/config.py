@@ -27,10 +27,9 @@ class InstructionLearnerConfig:
         weighting: of the squared error; "uniform" is in the network's own output (ε or v).
         rows: how many rows after BOS are free; None frees the content tokens of the initial text, as VISII does.
         init: "text", "pez" and "noise" are what they say; "describe" starts from the look that this hand gives a typical
-            portrait, in the words that `mini` was taught, and "search" adds those of its words that draw the pair most as
-            the artist did (`caption_search.py`): a fair instruction before the first step. On other backbones both start
-            from `text`.
-        text: the initial prompt.
+            portrait, in the words that `mini` was taught: a fair instruction before the first step. Backbones that were not
+            taught them start from `text`.
+        text: the initial prompt, where `init` is "text".
         augmentations: views of each pair (crops, flips), the first being the pair itself; encoded once.
         reconstruction_weight, edit_weight: λ_rec and λ_edit (Eq. 6).
         tone_weight: λ_tone, of the tone distance of drawings in one step, on backbones that draw in one; every second draw
@@ -65,7 +64,7 @@ class InstructionLearnerConfig:
     train_guidance: tuple[float, float] | None = None
     weighting: Weighting = "uniform"
     rows: int | None = 24
-    init: Literal["search", "describe", "text", "pez", "noise"] = "text"
+    init: Literal["describe", "text", "pez", "noise"] = "describe"
     text: str = "turn it into a pencil sketch"
     augmentations: int = 16
     reconstruction_weight: float = 4.0

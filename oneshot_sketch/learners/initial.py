@@ -11,7 +11,6 @@ from oneshot_sketch.attributes import describe, typical
 from oneshot_sketch.backbone import FrozenInstructPix2Pix
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.hard_prompt import HardPromptConfig, find_hard_prompt
-from oneshot_sketch.learners.caption_search import nearest_caption
 from oneshot_sketch.learners.config import InstructionLearnerConfig
 from oneshot_sketch.models.clip import load_clip
 
@@ -50,11 +49,8 @@ def starting_point(
 def initial_text(
     backbone: FrozenInstructPix2Pix, photos: Tensor, sketches: Tensor, config: InstructionLearnerConfig, progress: bool = True
 ) -> str:
-    if config.init in ("search", "describe") and backbone.knows_attributes:
-        look = describe(typical(sketches, photos).mean(0))
-        if config.init == "search" and backbone.draws_in_one_step:
-            return nearest_caption(backbone, photos, sketches, look, config.seed)
-        return look
+    if config.init == "describe" and backbone.knows_attributes:
+        return describe(typical(sketches, photos).mean(0))
     if config.init == "pez":
         clip = load_clip(config.pez_clip).to(backbone.device)
         return find_hard_prompt(clip, sketches[:1].to(backbone.device), HardPromptConfig(seed=config.seed), progress=progress)

@@ -1,4 +1,4 @@
-"""Drawings of the pair are judged as pictures, and captions by what they draw."""
+"""Drawings of the pair are judged as pictures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from torch import Tensor
 
 from oneshot_sketch import FrozenInstructPix2Pix, InstructionLearner, InstructionLearnerConfig, OneShotSketchPipeline
 from oneshot_sketch.images import to_pil, to_tensor
-from oneshot_sketch.learners.caption_search import SHAPES, nearest_caption
 from oneshot_sketch.learners.likeness import TONE_WEIGHT, likeness
 from oneshot_sketch.metrics import fsim, tone_distance
 from oneshot_sketch.pair import PhotoSketchPair
@@ -36,19 +35,6 @@ def test_it_is_fsim_less_tone_of_what_the_pipeline_draws_in_a_step(
     theirs = fsim(picture, sketch) - TONE_WEIGHT * tone_distance(picture, sketch)
     assert ours.shape == (1,)
     assert ours.item() == pytest.approx(theirs.item(), abs=2e-3)  # the pipeline rounds to the precision of its pictures
-
-
-@pytest.mark.parametrize("shape", ["dodge pencil sketch bold dark", "hatched drawing bold lines", "first artist sketch"])
-def test_the_caption_that_drew_a_sketch_is_found(mini: FrozenInstructPix2Pix, oval: Tensor, shape: str) -> None:
-    assert shape in SHAPES
-    sketch = drawn(mini, oval, f"{shape} {LOOK}")
-    assert nearest_caption(mini, oval, sketch, LOOK, seed=3) == f"{shape} {LOOK}"
-
-
-def test_captions_of_the_search_fit_and_differ(mini: FrozenInstructPix2Pix) -> None:
-    assert len(set(SHAPES)) == len(SHAPES)
-    for shape in SHAPES:
-        assert mini.content_length(f"{shape} {LOOK}") < mini.tokenizer.model_max_length - 2, "nothing is cut off"
 
 
 def test_the_step_that_draws_the_pair_best_is_kept(mini: FrozenInstructPix2Pix, oval: Tensor) -> None:
