@@ -4,9 +4,9 @@
     python recipes/benchmark_speed.py --output runs/speed --case "learn full 256"
 
 A case runs in a process of its own. In it, ours and theirs take turns, and the ratio is the median over turns, with the
-spread from the lower to the upper quartile; memory is the process's peak, with theirs left out or alone, of anonymous pages:
-those of mapped files can be dropped. The backbone "full" has Stable Diffusion 1.5's sizes and random weights. rows.jsonl
-keeps what is done; speed.md is the table.
+spread from the lower to the upper quartile; memory is the process's peak from when the backbone is there, with theirs left out
+or alone, of anonymous pages: those of mapped files can be dropped. The backbone "full" has Stable Diffusion 1.5's sizes and
+random weights. rows.jsonl keeps what is done; speed.md is the table.
 """
 
 from __future__ import annotations
@@ -97,6 +97,9 @@ def run(case: str, side: str) -> dict[str, Any]:
     pair = PhotoSketchPair(Image.fromarray(pixel), Image.fromarray(pixel).convert("L"))
     kinds = {"learn": Learning, "checkpointing": Checkpointing, "offloading": Offloading, "sketch": Sketching}
     match = kinds[what](pipe, pair, pixels, count)
+    if side != "both":
+        match.switch(side)
+    memory.peak = 0  # what building took does not count
     ours, theirs = match.turns(turns + 1 if side == "both" else 1, side)  # the first warms up
     found: dict[str, Any] = {"peak_mb": memory.peak / 1024}
     if side == "both":
@@ -131,6 +134,9 @@ class Match:
     def ours(self) -> None: ...
 
     def theirs(self) -> None: ...
+
+    def switch(self, name: str) -> None:
+        """Before a side is measured."""
 
     def turns(self, count: int, side: str) -> tuple[list[float], list[float]]:
         found: tuple[list[float], list[float]] = ([], [])
@@ -210,7 +216,8 @@ class Checkpointing(Learning):
         found: dict[str, list[float]] = {"ours": [], "theirs": []}
         for name in found:
             if side in ("both", name):
-                self.switch(name)
+                if side == "both":
+                    self.switch(name)
                 found[name] = super().turns(count, "ours")[0]
         return found["ours"], found["theirs"]
 
