@@ -31,6 +31,7 @@ from oneshot_sketch.learned_instruction import LearnedInstruction
 from oneshot_sketch.models.patch_autoencoder import PatchAutoencoder
 from oneshot_sketch.pipelines.instructions import LoadedInstructions
 from oneshot_sketch.pipelines.lean_unet import rows_read_once, weighed_branches
+from oneshot_sketch.pipelines.one_device import OnOneDevice, on_one_device
 from oneshot_sketch.pipelines.photos import fit_photos, open_photos
 from oneshot_sketch.pipelines.sketch_prior import Drawn, FittedPrior, GuidedBySketchPrior, PriorGuidance
 
@@ -63,7 +64,7 @@ class _GivenEmbeds(list[Tensor]):
     """IP-adapter embeddings on their way through an argument that upstream tests for images only."""
 
 
-class OneShotSketchPipeline(LoadedInstructions, GuidedBySketchPrior, StableDiffusionInstructPix2PixPipeline):
+class OneShotSketchPipeline(OnOneDevice, LoadedInstructions, GuidedBySketchPrior, StableDiffusionInstructPix2PixPipeline):
     """`StableDiffusionInstructPix2PixPipeline` that draws by learned instructions.
 
     Any InstructPix2Pix checkpoint loads unchanged; LoRA, textual inversion, IP-adapter, offloading, callbacks and
@@ -120,6 +121,7 @@ class OneShotSketchPipeline(LoadedInstructions, GuidedBySketchPrior, StableDiffu
         return self.guidance_scale != 1 or self.image_guidance_scale != 1
 
     @torch.no_grad()
+    @on_one_device
     def __call__(  # type: ignore[override]
         self,
         prompt: str | list[str] | None = None,
@@ -239,11 +241,14 @@ class OneShotSketchPipeline(LoadedInstructions, GuidedBySketchPrior, StableDiffu
                 each = self._matched(negative_prompt, len(photos), "negative prompts")
                 negative_prompt = [p for p in each for _ in range(num_images_per_prompt)]
         else:
-            if negative_prompt_embeds is None:
-                negative_prompt_embeds = self._negatives(negative_prompt, prompt_embeds.shape[1])
-                negative_prompt = None
             prompt_embeds = self._spread(prompt_embeds, len(photos), num_images_per_prompt)
-            negative_prompt_embeds = self._spread(negative_prompt_embeds, len(photos), num_images_per_prompt)
+            if text_scale == image_scale == 1:
+                negative_prompt_embeds = None
+            else:
+                if negative_prompt_embeds is None:
+                    negative_prompt_embeds = self._negatives(negative_prompt, prompt_embeds.shape[1])
+                negative_prompt_embeds = self._spread(negative_prompt_embeds, len(photos), num_images_per_prompt)
+            negative_prompt = None
         if ip_adapter_image_embeds is not None and ip_adapter_image is None:
             ip_adapter_image, ip_adapter_image_embeds = _GivenEmbeds(ip_adapter_image_embeds), None
 

@@ -127,3 +127,14 @@ def test_offloaded_in_groups_everything_runs(tiny_pipe: OneShotSketchPipeline) -
     modules = dict(tiny_pipe.unet.named_modules())
     with rows_read_once(tiny_pipe.unet):
         assert dict(tiny_pipe.unet.named_modules()) == modules
+
+
+@pytest.mark.parametrize(("scale", "texts"), [(1.0, 0), (1.5, 1)])
+def test_the_empty_text_is_read_only_for_guidance(
+    tiny_pipe: OneShotSketchPipeline, instruction: LearnedInstruction, photo: Image.Image, scale: float, texts: int
+) -> None:
+    tiny_pipe.load_instruction(instruction)
+    read: list[Any] = []
+    tiny_pipe.text_encoder.register_forward_hook(lambda *seen: read.append(seen))
+    sketches(tiny_pipe, image=photo, guidance_scale=scale, image_guidance_scale=1.0)
+    assert len(read) == texts
