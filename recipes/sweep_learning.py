@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from oneshot_sketch import PhotoSketchPair
 from oneshot_sketch.atomic import replacing
+from oneshot_sketch.backbone import MINI
 from oneshot_sketch.benchmark import Protocol, build, load_protocol
 from oneshot_sketch.benchmark.exemplars import choose
 from oneshot_sketch.benchmark.measures import build_metric
@@ -37,6 +38,8 @@ LEARNING: dict[str, dict[str, Any]] = {
     "8 free rows": {"rows": 8},
     "39 free rows": {"rows": 39},
     "from a plain text": {"init": "text"},
+    "from an empty text": {"init": "text", "text": ""},
+    "from a hard prompt": {"init": "pez", "pez_clip": str(MINI / "clip")},
     "from noise": {"init": "noise"},
     "no crops or flips": {"augmentations": 1},
     "no edit loss": {"edit_weight": 0.0},
