@@ -89,7 +89,7 @@ def test_widened_it_draws_as_before_and_all_components_lose_nothing(monkeypatch:
 
 def test_half_a_batch_can_be_pure_noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(RECIPES))
-    from train_backbone import BATCH, LOOKED_AT, Lessons  # type: ignore[import-not-found]
+    from train_backbone import BATCH, Lessons  # type: ignore[import-not-found]
 
     (tmp_path / "triples").mkdir()
     rng = np.random.default_rng(0)
@@ -103,4 +103,49 @@ def test_half_a_batch_can_be_pure_noise(tmp_path: Path, monkeypatch: pytest.Monk
     assert (half[3] == 999).nonzero().flatten().tolist() == list(range(BATCH // 2, BATCH))
     assert half[3][: BATCH // 2].diff().min() >= 0 and half[3][0] < 200
     assert all(torch.equal(a, b) for a, b in zip(half, again, strict=True))
-    assert len(half[5]) == BATCH // 3 == len(half[3][LOOKED_AT])
+    assert len(half[5]) == BATCH // 3
+    small = Lessons(tmp_path, vae, tokenizer, 0, 0.5, BATCH // 4).batch(3)
+    assert [len(part) for part in small] == [6] * 5 + [2] and (small[3] == 999).sum() == 3
+
+
+def test_draws_before_the_last_are_weighed_by_their_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(RECIPES))
+    from parts import build_scheduler, build_text_encoder, build_unet  # type: ignore[import-not-found]
+    from train_backbone import Backbone, leaning  # type: ignore[import-not-found]
+
+    parts = build_text_encoder(CLIPTokenizer.from_pretrained(MINI / "tokenizer")), build_unet(4)
+    plain, weighed = Backbone(*parts, False), Backbone(*parts, False, None, 5.0)
+    assert (plain.weight == 1).all() and weighed.weight[-1] == 1
+    alphas = build_scheduler().alphas_cumprod
+    expected = [min(a / (1 - a), 5) / (a / (1 - a) + 1) for a in alphas.double().tolist()]  # Hang et al. 2023, for v
+    ratio = weighed.weight[:-1] / torch.tensor(expected[:-1])
+    torch.testing.assert_close(ratio, ratio[:1].expand(999), rtol=1e-3, atol=0)
+    drawn = leaning(torch.rand(100_000, generator=torch.Generator().manual_seed(0)))
+    assert abs(weighed.weight[drawn].mean() - 1) < 0.02
+
+    torch.manual_seed(0)
+    z, photo, noise = torch.randn(3, 2, 4, 8, 8)
+    ids, t = torch.zeros(2, 40, dtype=torch.int64), torch.tensor([999, 999])
+    with torch.no_grad():
+        assert torch.equal(plain(z, photo, ids, t, noise, z), weighed(z, photo, ids, t, noise, z))
+
+
+@pytest.mark.parametrize("name", ["dodge", "xdog", "outlines", "hatching", "halftone", "line_weight"])
+def test_a_mark_looks_the_same_at_twice_the_size(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(RECIPES))
+    import drawing  # type: ignore[import-not-found]
+
+    marks = {
+        "dodge": lambda g: drawing.dodge(g, 4, 2),
+        "xdog": lambda g: drawing.xdog(g, 1.2, 12, 0.5, 8),
+        "outlines": lambda g: drawing.outlines(g, 1.2, 40),
+        "hatching": lambda g: drawing.hatching(np.random.default_rng(0), g, 0.7, 8, 0.9, 0),
+        "halftone": lambda g: drawing.halftone(g, 12),
+        "line_weight": lambda g: drawing.line_weight(drawing.xdog(g, 1.2, 12, 0.5, 8), 5),
+    }
+    y, x = np.mgrid[:256, :256].astype(np.float32) / 256
+    large = (0.5 + 0.4 * np.sin(9 * x + 3 * y) * np.cos(7 * y)).astype(np.float32)
+    small = large.reshape(128, 2, 128, 2).mean((1, 3))
+    whole, half = (marks[name](photo) for photo in (large, small))
+    halved = whole.reshape(128, 2, 128, 2).mean((1, 3))
+    assert np.abs(halved - half).mean() < 0.25 * half.std()

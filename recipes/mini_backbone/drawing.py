@@ -1,6 +1,7 @@
 """Marks on paper: the small image operations out of which every procedural edit is composed.
 
-All images are float32 in [0, 1]; a drawing is (H, W) with 1 = bare paper, a photo (H, W, 3) RGB.
+All images are float32 in [0, 1]; a drawing is (H, W) with 1 = bare paper, a photo (H, W, 3) RGB. Lengths are in 128ths of
+the width, so that a lesson looks the same at any size.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ def grey(photo: Image) -> Image:
 
 
 def blur(image: Image, sigma: float) -> Image:
-    return cv2.GaussianBlur(image, (0, 0), sigma) if sigma > 0 else image
+    return cv2.GaussianBlur(image, (0, 0), sigma * image.shape[1] / 128) if sigma > 0 else image
 
 
 def unit(image: Image) -> Image:
@@ -25,7 +26,7 @@ def unit(image: Image) -> Image:
 
 
 def noise(rng: np.random.Generator, shape: tuple[int, int], sigma: float) -> Image:
-    """Gaussian noise of unit deviation, smooth over `sigma` pixels."""
+    """Gaussian noise of unit deviation, smooth over `sigma`."""
     field = blur(rng.standard_normal(shape).astype(np.float32), sigma)
     return field / (field.std() + 1e-6)
 
@@ -55,14 +56,15 @@ def dodge(image: Image, sigma: float, power: float) -> Image:
 def hatching(rng: np.random.Generator, tone: Image, angle: float, spacing: float, weight: float, wobble: float) -> Image:
     """Parallel strokes whose width grows as `tone` darkens."""
     y, x = np.mgrid[: tone.shape[0], : tone.shape[1]].astype(np.float32)
-    phase = (x * np.cos(angle) + y * np.sin(angle)) / spacing + wobble * noise(rng, tone.shape, 6)
+    across = (x * np.cos(angle) + y * np.sin(angle)) * 128 / tone.shape[1]
+    phase = across / spacing + wobble * noise(rng, tone.shape, 6)
     ridge = 2 * np.abs(phase % 1 - 0.5)
     return unit((ridge - weight * (1 - tone) * 1.35) * 4 + 0.5)
 
 
 def halftone(tone: Image, spacing: float) -> Image:
     y, x = np.mgrid[: tone.shape[0], : tone.shape[1]]
-    a, b = (x + y) / 1.414, (x - y) / 1.414
+    a, b = (place * 128 / tone.shape[1] / 1.414 for place in (x + y, x - y))
     dots = np.cos(2 * np.pi * a / spacing) * np.cos(2 * np.pi * b / spacing)
     return unit((blur(tone, 1) + 0.35 * dots - 0.5) * 5 + 0.5)
 
@@ -97,9 +99,10 @@ def subject_mask(sketch: Image) -> Image | None:
 
 
 def line_weight(sketch: Image, kernel: int) -> Image:
-    """Thicken (`kernel` > 0) or thin (`kernel` < 0) the lines by |kernel| half-pixels."""
+    """Thicken (`kernel` > 0) or thin (`kernel` < 0) the lines by half of |kernel|."""
     size = sketch.shape[::-1]
+    width = round(abs(kernel) * size[0] / 128)
     large = cv2.resize(sketch, (2 * size[0], 2 * size[1]), interpolation=cv2.INTER_CUBIC)
-    element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (abs(kernel), abs(kernel)))
+    element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
     large = cv2.erode(large, element) if kernel > 0 else cv2.dilate(large, element)
     return unit(cv2.resize(large, size, interpolation=cv2.INTER_AREA))

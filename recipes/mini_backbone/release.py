@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1)
     parser.add_argument("--guidance-scale", type=float, default=1.0)
     parser.add_argument("--image-guidance-scale", type=float, default=1.0)
+    parser.add_argument("--resolution", type=int, default=256, help="side in pixels to draw at; learning's is the UNet's own")
     args = parser.parse_args()
 
     pipe = StableDiffusionInstructPix2PixPipeline(
@@ -50,6 +51,7 @@ def main() -> None:
         "num_inference_steps": args.steps,
         "guidance_scale": args.guidance_scale,
         "image_guidance_scale": args.image_guidance_scale,
+        "resolution": args.resolution,
     }
     (args.output / "drawing.json").write_text(json.dumps(drawing, indent=2) + "\n")
     size = sum(file.stat().st_size for file in args.output.rglob("*.safetensors"))

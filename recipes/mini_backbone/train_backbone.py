@@ -5,7 +5,8 @@
 
 Warm-up, constant rate, then decay: the state before decay is kept, so that a later edition continues from it. With --lpips the
 drawings that are predicted for the noisiest third of the batch are also compared as pictures, which keeps lines sharp that a
-mean would blur; few steps of sampling depend on it, and a single one on --one-step.
+mean would blur; few steps of sampling depend on it, and a single one on --one-step. With --larger, half of a step's work is
+on lessons of twice the side.
 Every batch is a function of (seed, step), so a stopped run resumes to the same weights.
 """
 
@@ -33,7 +34,7 @@ from oneshot_sketch.metrics.lpips_caffe import SqueezeLpips
 from oneshot_sketch.models.patch_autoencoder import PatchAutoencoder
 
 BATCH, RATE, WARM_UP, AVERAGE = 24, 6e-4, 100, 0.9995
-LOOKED_AT = slice(-BATCH // 3, None)  # times rise along a batch: the noisiest third
+TIMES = 1000
 
 
 def main() -> None:
@@ -45,6 +46,10 @@ def main() -> None:
     parser.add_argument("--lpips", type=Path, nargs=2, metavar=("NET", "HEADS"), help="SqueezeNet and LPIPS heads")
     parser.add_argument("--lpips-weight", type=float, default=0.7)
     parser.add_argument("--one-step", type=float, default=0.0, help="share of a batch at the last timestep, pure noise")
+    parser.add_argument(
+        "--min-snr", type=float, help="cap of the signal-to-noise ratio that a draw before the last is weighed by"
+    )
+    parser.add_argument("--larger", type=Path, help="folder with triples/ of twice the side, to learn from besides")
     parser.add_argument("--seed", type=int, default=0, help="of the batches")
     parser.add_argument("--bf16", action="store_true", help="autocast, where the processor multiplies bf16 fast")
     args = parser.parse_args()
@@ -61,10 +66,13 @@ def main() -> None:
             UNet2DConditionModel.from_pretrained(args.start / "unet", torch_dtype=torch.float32),
         )
         parts[1].set_attn_processor(AttnProcessor())
-    lessons = Lessons(args.run, vae, tokenizer, args.seed, args.one_step)
+    schools = [Lessons(args.run, vae, tokenizer, args.seed, args.one_step, BATCH if args.larger is None else BATCH // 2)]
+    if args.larger is not None:  # four times as dear a draw
+        schools.append(Lessons(args.larger, vae, tokenizer, args.seed + 1, args.one_step, BATCH // 4))
     look = None if args.lpips is None else Look(vae, SqueezeLpips.from_files(*args.lpips), args.lpips_weight)
-    model = Backbone(*parts, args.bf16, look)
-    print(f"{len(lessons)} triples, UNet {count(model.unet)}, text encoder {count(model.text_encoder)}", flush=True)
+    model = Backbone(*parts, args.bf16, look, args.min_snr)
+    triples = " + ".join(str(len(lessons)) for lessons in schools)
+    print(f"{triples} triples, UNet {count(model.unet)}, text encoder {count(model.text_encoder)}", flush=True)
     state = State(model)
     state.load(args.run / "state.pt")
 
@@ -74,13 +82,13 @@ def main() -> None:
     bar = tqdm(initial=state.step, unit="step", mininterval=10)
     while (done := (time.monotonic() - start) / (60 * minutes)) < 1:
         rate = RATE * min(1, (state.step + 1) / WARM_UP) * (1 - done if args.decay_minutes else 1)
-        loss = state.update(lessons.batch(state.step), rate, average)
+        loss = state.update([lessons.batch(state.step) for lessons in schools], rate, average)
         recent.append(loss)
         bar.update()
         if state.step % 100 == 0:
             row = {
                 "step": state.step,
-                "samples": state.step * BATCH,
+                "samples": state.step * sum(lessons.size for lessons in schools),
                 "rate": rate,
                 "loss": float(np.mean(recent)),
                 "seconds": time.monotonic() - start,
@@ -95,7 +103,7 @@ def main() -> None:
         state.save(args.run / "state.pt")
     ended = "decayed" if args.decay_minutes else "constant"
     state.export(args.run / ended, tokenizer)
-    print(f"{state.step} steps, {state.step * BATCH} samples → {args.run / ended}")
+    print(f"{state.step} steps → {args.run / ended}")
 
 
 class Look:
@@ -111,7 +119,21 @@ class Look:
 
 
 class Backbone(nn.Module):
-    def __init__(self, text_encoder: CLIPTextModel, unet: UNet2DConditionModel, bf16: bool, look: Look | None = None) -> None:
+    """The networks that learn, and their loss.
+
+    Args:
+        min_snr: γ of the weights min(SNR, γ) / (SNR + 1) of draws before the last timestep (Hang et al. 2023), scaled so that
+            their mean over the draws is 1; the last one's weight is 1. None weighs all alike.
+    """
+
+    def __init__(
+        self,
+        text_encoder: CLIPTextModel,
+        unet: UNet2DConditionModel,
+        bf16: bool,
+        look: Look | None = None,
+        min_snr: float | None = None,
+    ) -> None:
         super().__init__()
         self.bf16, self.look = bf16, look
         self.text_encoder = text_encoder
@@ -119,9 +141,17 @@ class Backbone(nn.Module):
         alphas = build_scheduler().alphas_cumprod.float()
         self.register_buffer("signal", alphas.sqrt(), persistent=False)
         self.register_buffer("sigma", (1 - alphas).sqrt(), persistent=False)
+        weight = torch.ones(TIMES)
+        if min_snr is not None:
+            ratio = alphas / (1 - alphas)
+            weight = ratio.clamp(max=min_snr) / (ratio + 1)
+            weight /= weight[leaning((torch.arange(10 * TIMES) + 0.5) / (10 * TIMES))].mean()
+            weight[-1] = 1
+        self.register_buffer("weight", weight, persistent=False)
 
     def forward(self, z: Tensor, photo: Tensor, ids: Tensor, t: Tensor, noise: Tensor, drawings: Tensor) -> Tensor:
-        """Mean squared error of v = α_t ε − σ_t z (Salimans & Ho 2022), and how ẑ = α_t z_t − σ_t v looks on `LOOKED_AT`."""
+        """Weighted squared error of v = α_t ε − σ_t z (Salimans & Ho 2022), and how ẑ = α_t z_t − σ_t v looks where there are
+        drawings: the last ones, times rising along a batch."""
         a, s = (x[t].view(-1, 1, 1, 1) for x in (self.signal, self.sigma))
         noisy = a * z + s * noise
         x = torch.cat([noisy, photo], 1).contiguous(memory_format=torch.channels_last)
@@ -129,11 +159,16 @@ class Backbone(nn.Module):
             rows = self.text_encoder(ids).last_hidden_state
             v = self.unet(x, t, rows).sample
         v = v.float()
-        loss = (v - (a * noise - s * z)).pow(2).mean()
+        loss = ((v - (a * noise - s * z)).pow(2).mean((1, 2, 3)) * self.weight[t]).mean()
         if self.look is None:
             return loss
         with torch.autocast(z.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-            return loss + self.look((a * noisy - s * v)[LOOKED_AT], drawings)
+            return loss + self.look((a * noisy - s * v)[-len(drawings) :], drawings)
+
+
+def leaning(u: Tensor) -> Tensor:
+    """u in [0, 1) → timesteps that lean to the noisy end."""
+    return (2 * u / (1 + u) * TIMES).long()
 
 
 class State:
@@ -145,11 +180,14 @@ class State:
         self.average = [p.detach().clone() for p in self.parameters]
         self.optimiser = torch.optim.AdamW(self.parameters, lr=RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
 
-    def update(self, batch: tuple[Tensor, ...], rate: float, average: float) -> float:
+    def update(self, batches: list[tuple[Tensor, ...]], rate: float, average: float) -> float:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        loss = self.model(*batch)
-        loss.backward()
+        total = 0.0
+        for batch in batches:
+            loss = self.model(*batch) / len(batches)
+            loss.backward()
+            total += loss.item()
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimiser.step()
         self.optimiser.zero_grad()
@@ -157,7 +195,7 @@ class State:
         if self.step % 4 == 0:
             decay = min(average**4, (self.step + 1) / (self.step + 40))
             torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
-        return loss.item()
+        return total
 
     def save(self, path: Path) -> None:
         state = {
@@ -192,8 +230,10 @@ class State:
 class Lessons:
     """All triples as half-precision latents in memory; batches by step number."""
 
-    def __init__(self, run: Path, vae: PatchAutoencoder, tokenizer: CLIPTokenizer, seed: int, one_step: float = 0.0) -> None:
-        self.tokenizer, self.seed, self.spread = tokenizer, seed, round((1 - one_step) * BATCH)
+    def __init__(
+        self, run: Path, vae: PatchAutoencoder, tokenizer: CLIPTokenizer, seed: int, one_step: float = 0.0, size: int = BATCH
+    ) -> None:
+        self.tokenizer, self.seed, self.size, self.spread = tokenizer, seed, size, round((1 - one_step) * size)
         self.shards: list[np.ndarray] = []  # the drawings as pictures, on disk
         photos, drawings, levels = [], [], []
         self.captions: list[str] = []
@@ -215,17 +255,17 @@ class Lessons:
         """(z, photo, ids, t, noise, drawings); text, both and photo are each dropped from 5 % for the guidance branches."""
         rng = np.random.default_rng([self.seed, step])
         generator = torch.Generator().manual_seed(step + 1_000_000 * self.seed)
-        i = torch.from_numpy(rng.integers(0, len(self), BATCH))
-        drop = rng.random(BATCH)
+        i = torch.from_numpy(rng.integers(0, len(self), self.size))
+        drop = rng.random(self.size)
         captions = ["" if d < 0.10 else self.caption(rng, j) for d, j in zip(drop, i.tolist(), strict=True)]
         ids = self.tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
         photo = self.photos[i].float()
         photo[torch.from_numpy((drop >= 0.05) & (drop < 0.15))] = 0
         z = self.drawings[i].float()
         u = (torch.arange(self.spread) + torch.rand(self.spread, generator=generator)) / self.spread
-        t = torch.full((BATCH,), 999)  # pure noise, from which a single step draws
-        t[: self.spread] = (2 * u / (1 + u) * 1000).long()  # leans to noisy steps
-        shard, place = np.divmod(i[LOOKED_AT].numpy(), len(self.shards[0]))
+        t = torch.full((self.size,), TIMES - 1)  # pure noise, from which a single step draws
+        t[: self.spread] = leaning(u)
+        shard, place = np.divmod(i[-(self.size // 3) :].numpy(), len(self.shards[0]))
         drawings = to_tensor(np.stack([self.shards[s][p] for s, p in zip(shard, place, strict=True)])).expand(-1, 3, -1, -1)
         return z, photo, ids, t, torch.randn(z.shape, generator=generator), drawings
 

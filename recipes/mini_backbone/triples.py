@@ -2,9 +2,9 @@
 
     python recipes/mini_backbone/triples.py --run runs/mini --shard 0 --count 6000
 
-A shard is three files: photos (N, 128, 128, 3) and drawings (N, 128, 128) uint8, and captions as JSON lines with
-`words` and the ten real-valued `levels`, which are those of the hand rather than of one sitter. The shard's number is its
-seed; `mini` learns from shards 0 to 9.
+A shard is three files: photos (N, S, S, 3) and drawings (N, S, S) uint8, S being 128 for faces of 144, and captions as JSON
+lines with `words` and the ten real-valued `levels`, which are those of the hand rather than of one sitter. The shard's number is
+its seed; `mini` learns from shards 0 to 9 at 128, and 0 and 1, of 5,000, at 256.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from tqdm import trange
 
 from oneshot_sketch.attributes import typical
 
-SIDE = 128
 ARTISTS = ("first artist", "second artist")
 
 
@@ -37,8 +36,8 @@ def main() -> None:
 
     rng = np.random.default_rng(args.shard)
     faces = Faces(args.run / "faces.npz")
-    photos = np.zeros((args.count, SIDE, SIDE, 3), np.uint8)
-    drawings = np.zeros((args.count, SIDE, SIDE), np.uint8)
+    photos = np.zeros((args.count, faces.side, faces.side, 3), np.uint8)
+    drawings = np.zeros((args.count, faces.side, faces.side), np.uint8)
     words: list[str] = []
     for n in trange(args.count, desc=f"shard {args.shard}"):
         photo, drawing, caption = faces.triple(rng)
@@ -61,10 +60,11 @@ class Faces:
             train = ~file["held_out"]
             self.photos, self.sketches, self.styles = (file[k][train] for k in ("photos", "sketches", "styles"))
             self.alone = file["alone"]
+        self.side = self.photos.shape[1] * 8 // 9
         self.by_style = [np.flatnonzero(self.styles == style) for style in (0, 1)]
 
     def triple(self, rng: np.random.Generator) -> tuple[Image, Image, str]:
-        """A photo (128, 128, 3), a drawing of it (128, 128), both in [0, 1], and the words for the drawing."""
+        """A photo (S, S, 3), a drawing of it (S, S), both in [0, 1], and the words for the drawing."""
         if rng.random() < 0.25:
             (photo,) = augment(rng, self.alone[rng.integers(len(self.alone))])
             drawing, words = procedural(rng, relight(rng, photo), None)
@@ -97,16 +97,17 @@ def backdrop(rng: np.random.Generator, photo: Image, mask: Image) -> Image:
 
 
 def augment(rng: np.random.Generator, *images: np.ndarray) -> list[Image]:
-    """The same crop, zoom and flip of aligned (144, 144, C) uint8 images → (128, 128, C) float32."""
+    """The same crop, zoom and flip of aligned (F, F, C) uint8 images → (S, S, C) float32, S being 8/9 of F."""
     full = images[0].shape[0]
-    side = int(rng.integers(112, full + 1)) if rng.random() < 0.4 else SIDE
+    wanted = full * 8 // 9
+    side = int(rng.integers(full * 7 // 9, full + 1)) if rng.random() < 0.4 else wanted
     y, x = rng.integers(0, full - side + 1, 2)
     flip = rng.random() < 0.5
     out = []
     for image in images:
         part = image[y : y + side, x : x + side].astype(np.float32) / 255
-        if side != SIDE:
-            part = unit(cv2.resize(part, (SIDE, SIDE), interpolation=cv2.INTER_AREA if side > SIDE else cv2.INTER_CUBIC))
+        if side != wanted:
+            part = unit(cv2.resize(part, (wanted, wanted), interpolation=cv2.INTER_AREA if side > wanted else cv2.INTER_CUBIC))
         out.append(np.ascontiguousarray(part[:, ::-1] if flip else part))
     return out
 
