@@ -35,7 +35,10 @@ def locate(name: str | Path) -> str:
 
 
 def drawing_defaults(name: str | Path) -> dict[str, float]:
-    """Steps and guidance scales that suit a backbone: its folder's drawing.json, or the paper's (20, 7.5, 1.5)."""
+    """Steps and guidance scales that suit a backbone: its folder's drawing.json, or the paper's (20, 7.5, 1.5).
+
+    There may be a `resolution` too: the side in pixels to draw at, where it is another than learning's.
+    """
     own = Path(locate(name)) / "drawing.json"
     try:
         found = json.loads(own.read_text()) if name and own.is_file() else {}

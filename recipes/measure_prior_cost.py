@@ -35,7 +35,7 @@ def main() -> None:
     args = parser.parse_args()
 
     pipe: Any = load_backbone(args.backbone, args.device)
-    side = pipe.unet.config.sample_size * pipe.vae_scale_factor
+    side = pipe.native_resolution
     rng = np.random.default_rng(0)
     photos = [Image.fromarray(rng.integers(0, 256, (side, side, 3), np.uint8)) for _ in range(args.photos)]
     plane = torch.rand(args.photos, 1, side, side, generator=torch.Generator().manual_seed(0))

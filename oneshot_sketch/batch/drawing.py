@@ -68,7 +68,6 @@ class Drawing:
             raise InputError("there is no sketch prior to guide by; name one: --sketch-prior mini, or sketch_prior= in Python.")
         backbone = backbone or instruction.record.backbone
         self.pipe = load_backbone(backbone, device, SettledPipeline).load_instruction(instruction, name=name)
-        self.native = self.pipe.unet.config.sample_size * self.pipe.vae_scale_factor
         chosen = {
             "num_inference_steps": settings.num_inference_steps,
             "guidance_scale": settings.guidance_scale,
@@ -118,7 +117,7 @@ class Drawing:
 
     def fit(self, photo: Image.Image) -> Image.Image:
         """A photo at the size it is drawn in."""
-        return fitted_photos(photo, self.settings.resolution, self.native)[0]
+        return fitted_photos(photo, self.settings.resolution, self.pipe.native_resolution)[0]
 
     def prior(self, photo: Image.Image, size: tuple[int, int]) -> FittedPrior | None:
         """What the prior makes of a photo, at the size it is drawn in; None where the settings use none.

@@ -116,6 +116,16 @@ class OneShotSketchPipeline(OnOneDevice, LoadedInstructions, GuidedBySketchPrior
         return pipe
 
     @property
+    def native_resolution(self) -> int:
+        """Side in pixels of the square with as many as a photo is drawn in: of the backbone's drawing.json, or its training."""
+        trained = self.unet.config.sample_size * self.vae_scale_factor
+        return int(drawing_defaults(self._backbone).get("resolution", trained))
+
+    @property
+    def _backbone(self) -> str:
+        return str(self.__dict__.get("_name") or self.config.get("_name_or_path") or "")
+
+    @property
     def do_classifier_free_guidance(self) -> bool:
         """Upstream turns all guidance off when the text scale is 1; here an image scale above 1 still counts."""
         return self.guidance_scale != 1 or self.image_guidance_scale != 1
@@ -166,8 +176,8 @@ class OneShotSketchPipeline(OnOneDevice, LoadedInstructions, GuidedBySketchPrior
             instruction_scale: see `LearnedInstruction.strength`.
             companion_scale: of the instruction's companion, if it has one; 0 draws without it.
             text_layout: see `LearnedInstruction.with_text`.
-            resolution: "native" fits each photo, shape kept, to the pixels the backbone was trained on; "photo" leaves
-                its size, to a multiple of 8; a number is the side of a square of as many pixels.
+            resolution: "native" fits each photo, shape kept, to as many pixels as a square of `native_resolution` has;
+                "photo" leaves its size, to a multiple of 8; a number is the side of another such square.
             sketch_prior_scale, sketch_prior_start, sketch_prior_stop, sketch_prior_init: see `PriorGuidance`.
             prior_sketch: a prior's sketches of these photos, instead of asking the loaded prior.
             generator: one, or one for each image drawn.
@@ -182,10 +192,9 @@ class OneShotSketchPipeline(OnOneDevice, LoadedInstructions, GuidedBySketchPrior
             InputError: no photo, no instruction, an argument out of range, or no face where the prior needs one.
         """
         seen = open_photos(image)
-        photos = fit_photos(seen, resolution, native=self.unet.config.sample_size * self.vae_scale_factor)
+        photos = fit_photos(seen, resolution, self.native_resolution)
         instruction = self._chosen(prompt, text, prompt_embeds)
-        backbone = str(self.__dict__.get("_name") or self.config.get("_name_or_path") or "")
-        defaults = {**drawing_defaults(backbone), **(instruction.record.drawing if instruction else {})}
+        defaults = {**drawing_defaults(self._backbone), **(instruction.record.drawing if instruction else {})}
         steps = int(_default(num_inference_steps, defaults["num_inference_steps"]))
         text_scale = float(_default(guidance_scale, defaults["guidance_scale"]))
         image_scale = float(_default(image_guidance_scale, defaults["image_guidance_scale"]))
@@ -209,7 +218,7 @@ class OneShotSketchPipeline(OnOneDevice, LoadedInstructions, GuidedBySketchPrior
         )
 
         settings = {
-            "backbone": backbone,
+            "backbone": self._backbone,
             "instruction": dict(self._active) if instruction else None,
             "prompt": prompt,
             "text": text,

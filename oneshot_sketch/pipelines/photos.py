@@ -45,7 +45,7 @@ def fit_photos(photos: Sequence[Image.Image], resolution: int | str, native: int
 
     Args:
         resolution: "native" is `native`, "photo" each photo's own, a number the side of a square of as many pixels.
-        native: the side the backbone was trained on, pixels.
+        native: the side the backbone draws at if nothing else is asked for, pixels.
 
     Raises:
         InputError: of different shapes, or an unusable resolution.

@@ -21,7 +21,7 @@ from peft.utils import get_peft_model_state_dict
 from PIL import Image
 from torch import Tensor
 
-from oneshot_sketch import LearnedInstruction, OneShotSketchPipeline
+from oneshot_sketch import FrozenInstructPix2Pix, LearnedInstruction, OneShotSketchPipeline
 from oneshot_sketch.backbone import fingerprint
 from oneshot_sketch.pipelines.one_shot_sketch import OneShotSketchOutput
 
@@ -252,6 +252,19 @@ def test_drawing_defaults_come_from_the_backbone_and_not_from_where_one_stands(
     monkeypatch.chdir(tmp_path)
     pipe = OneShotSketchPipeline(**tiny_pipe.components)
     assert pipe("ink", photo).settings["num_inference_steps"] == 20
+
+
+def test_a_backbone_may_draw_larger_than_it_learns(
+    tiny_backbone: Path, instruction: LearnedInstruction, photo: Image.Image, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_backbone, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "drawing.json").write_text('{"num_inference_steps": 1, "resolution": 64}')
+    pipe = OneShotSketchPipeline.from_pretrained(tmp_path)
+    frozen = FrozenInstructPix2Pix.from_pipeline(pipe, str(tmp_path))
+    assert (pipe.native_resolution, frozen.resolution) == (64, 32)
+    pipe.load_instruction(instruction)
+    sizes = [pipe(image=photo, **given).images[0].size for given in ({}, {"resolution": 32}, {"resolution": "photo"})]
+    assert sizes == [(64, 64), (32, 32), photo.size]
 
 
 def test_a_stock_pipeline_is_made_back(tiny_pipe: OneShotSketchPipeline, photo: Image.Image) -> None:

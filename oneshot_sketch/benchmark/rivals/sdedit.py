@@ -39,7 +39,7 @@ class SDEdit(Instruction):
         sketches: list[Image.Image] = []
         for start in range(0, len(photos), BATCH):
             batch = photos[start : start + BATCH]
-            size = fitted_size(batch[0].size, self.frozen.resolution)
+            size = fitted_size(batch[0].size, self.pipe.native_resolution)
             fitted = [photo.resize(size, Image.Resampling.LANCZOS) for photo in batch]
             sketches += [s.resize(p.size, Image.Resampling.LANCZOS) for s, p in zip(self._edit(fitted), batch, strict=True)]
         return sketches
