@@ -119,7 +119,7 @@ class OneShotSketchPipeline(OnOneDevice, LoadedInstructions, GuidedBySketchPrior
     def native_resolution(self) -> int:
         """Side in pixels of the square with as many as a photo is drawn in: of the backbone's drawing.json, or its training."""
         trained = self.unet.config.sample_size * self.vae_scale_factor
-        return int(drawing_defaults(self._backbone).get("resolution", trained))
+        return int({"resolution": trained, **drawing_defaults(self._backbone)}["resolution"])
 
     @property
     def _backbone(self) -> str:

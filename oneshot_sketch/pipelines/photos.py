@@ -55,7 +55,7 @@ def fit_photos(photos: Sequence[Image.Image], resolution: int | str, native: int
     for photo in photos:
         pixels = (photo.width * photo.height) ** 0.5 if side == "photo" else side
         if not isinstance(pixels, int | float) or not MIN_SIDE <= pixels <= MAX_PIXELS**0.5:
-            raise InputError(f'resolution is {resolution!r}; give "native", "photo" or a number of pixels from 16 to 10,000.')
+            raise InputError(f'resolution is {side!r}; give "native", "photo" or a number of pixels from 16 to 10,000.')
         size = fitted_size(photo.size, pixels)
         fitted.append(photo if photo.size == size else photo.resize(size, Image.Resampling.LANCZOS))
     if len({photo.size for photo in fitted}) > 1:

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from oneshot_sketch import FrozenInstructPix2Pix, LearnedInstruction, OneShotSketchPipeline
 from oneshot_sketch.backbone import fingerprint
+from oneshot_sketch.errors import InputError
 from oneshot_sketch.pipelines.one_shot_sketch import OneShotSketchOutput
 
 # ── callbacks ──
@@ -265,6 +266,9 @@ def test_a_backbone_may_draw_larger_than_it_learns(
     pipe.load_instruction(instruction)
     sizes = [pipe(image=photo, **given).images[0].size for given in ({}, {"resolution": 32}, {"resolution": "photo"})]
     assert sizes == [(64, 64), (32, 32), photo.size]
+    (tmp_path / "drawing.json").write_text('{"resolution": -5}')
+    with pytest.raises(InputError, match="resolution is -5"):
+        pipe(image=photo)
 
 
 def test_a_stock_pipeline_is_made_back(tiny_pipe: OneShotSketchPipeline, photo: Image.Image) -> None:
