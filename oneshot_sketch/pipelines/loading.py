@@ -13,7 +13,7 @@ from oneshot_sketch.pipelines.one_shot_sketch import OneShotSketchPipeline
 
 
 class SettledPipeline(OneShotSketchPipeline):
-    """One that stays on the device of its first call; upstream looks through every module, five times a call, for where it is."""
+    """One that stays on the device of its first call, and does not look for it again in every other."""
 
     @cached_property
     def _execution_device(self) -> torch.device:  # pyright: ignore[reportIncompatibleMethodOverride]
