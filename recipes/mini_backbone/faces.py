@@ -30,7 +30,7 @@ def main() -> None:
 
     finder = cv2.FaceDetectorYN.create(str(args.data / "weights/yunet/yunet_n_320_320.onnx"), "", (320, 320), 0.6)
     rows = [row for row in json.loads((args.data / "fs2k/pairs.json").read_text()) if row["style"] in (0, 1)]
-    photos, sketches, styles = [], [], []
+    photos, sketches, styles, hashes = [], [], [], []
     for row in tqdm(rows, desc="pairs"):
         photo, sketch = (_read(args.data / "fs2k" / kind, row["name"]) for kind in ("photo", "sketch"))
         sketch = cv2.resize(sketch, photo.shape[1::-1], interpolation=cv2.INTER_AREA)
@@ -39,6 +39,7 @@ def main() -> None:
             photos.append(crop(photo, window, args.side))
             sketches.append(crop(sketch, window, args.side))
             styles.append(row["style"])
+            hashes.append(dhash(crop(photo, window, 144)))  # the same split at every side
     alone = []
     for path in tqdm(sorted((args.data / "photos/congress").glob("*.jpg")), desc="photos"):
         photo = _bgr(path)
@@ -46,7 +47,7 @@ def main() -> None:
         if window is not None:
             alone.append(crop(photo, window, args.side))
 
-    held_out = split([dhash(photo) for photo in photos], share=0.08)
+    held_out = split(hashes, share=0.08)
     args.output.mkdir(parents=True, exist_ok=True)
     np.savez(
         args.output / "faces.npz",
