@@ -26,7 +26,7 @@ MINI = Path(__file__).parent / "mini"
 KIND = "an InstructPix2Pix backbone"
 DEFAULT_CLIP = "openai/clip-vit-large-patch14"
 # Fingerprint of an edition of `mini` → of the editions it was trained on from, whose instructions it still follows.
-PREDECESSORS = {"1f6fc0a2e42fa25d": ("7c5147932e725a7b", "5adca49cb133e968")}
+PREDECESSORS = {"7f3db669633001a0": ("1f6fc0a2e42fa25d", "7c5147932e725a7b", "5adca49cb133e968")}
 
 
 def locate(name: str | Path) -> str:

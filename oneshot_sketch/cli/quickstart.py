@@ -38,5 +38,5 @@ def quickstart(
         "other photos": photos,
         "sketched by the learned instruction": sketches,
     }
-    save_png(contact_sheet(rows), sheet)
+    save_png(contact_sheet(rows, side=256), sheet)
     print(f"Look at {sheet}")

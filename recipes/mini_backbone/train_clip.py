@@ -36,6 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="folder with triples/")
     parser.add_argument("--weights", type=Path, required=True, help="folder with text_encoder/ and tokenizer/")
+    parser.add_argument("--start", type=Path, help="clip/ of an earlier edition, whose image tower and projections to go on from")
     parser.add_argument("--minutes", type=float, default=6)
     args = parser.parse_args()
     torch.manual_seed(0)
@@ -43,6 +44,9 @@ def main() -> None:
     tokenizer = CLIPTokenizer.from_pretrained(args.weights / "tokenizer")
     text_encoder = CLIPTextModel.from_pretrained(args.weights / "text_encoder")
     model = build_clip(text_encoder)
+    if args.start is not None:
+        earlier = CLIPModel.from_pretrained(args.start, dtype=torch.float32).state_dict()
+        model.load_state_dict({k: v for k, v in earlier.items() if not k.startswith("text_model")}, strict=False)
     print(f"image tower {count(model.vision_model)}")
     clip = TransformersClip(model, tokenizer)
     learned = [p for n, p in model.named_parameters() if not n.startswith("text_model")]

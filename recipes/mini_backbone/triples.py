@@ -4,7 +4,7 @@
 
 A shard is three files: photos (N, S, S, 3) and drawings (N, S, S) uint8, S being 128 for faces of 144, and captions as JSON
 lines with `words` and the ten real-valued `levels`, which are those of the hand rather than of one sitter. The shard's number is
-its seed; `mini` learns from shards 0 to 9 at 128, and 0 and 1, of 5,000, at 256.
+its seed; `mini` learned from shards 0 to 9 at 128, its fourth edition from 0 to 7 and, of 5,000, 0 and 1 at 256.
 """
 
 from __future__ import annotations
