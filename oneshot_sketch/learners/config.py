@@ -26,9 +26,9 @@ class InstructionLearnerConfig:
         train_guidance: text and image scale of guidance inside the loss (VISII: 7.5 and 1.5); None is off.
         weighting: of the squared error; "uniform" is in the network's own output (ε or v).
         rows: how many rows after BOS are free; None frees the content tokens of the initial text, as VISII does.
-        init: "text", "pez" and "noise" are what they say; "describe" starts from the look that this hand gives a typical
-            portrait, in the words that `mini` was taught: a fair instruction before the first step. Backbones that were not
-            taught them start from `text`.
+        init: "text", "pez" and "noise" are what they say; "describe" starts from "artist sketch line drawing" and the look that
+            this hand gives a typical portrait, in the words that `mini` was taught: a fair instruction before the first step.
+            Backbones that were not taught them start from `text`.
         text: the initial prompt, where `init` is "text".
         augmentations: views of each pair (crops, flips), the first being the pair itself; encoded once.
         reconstruction_weight, edit_weight: λ_rec and λ_edit (Eq. 6).

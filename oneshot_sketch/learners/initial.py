@@ -14,6 +14,9 @@ from oneshot_sketch.hard_prompt import HardPromptConfig, find_hard_prompt
 from oneshot_sketch.learners.config import InstructionLearnerConfig
 from oneshot_sketch.models.clip import load_clip
 
+# Said before the measured look: with it `mini` draws strokes, of hands it never saw too (docs/benchmarks.md).
+OPENING = "artist sketch line drawing"
+
 
 @dataclass(frozen=True)
 class Start:
@@ -50,7 +53,7 @@ def initial_text(
     backbone: FrozenInstructPix2Pix, photos: Tensor, sketches: Tensor, config: InstructionLearnerConfig, progress: bool = True
 ) -> str:
     if config.init == "describe" and backbone.knows_attributes:
-        return describe(typical(sketches, photos).mean(0))
+        return f"{OPENING} {describe(typical(sketches, photos).mean(0))}"
     if config.init == "pez":
         clip = load_clip(config.pez_clip).to(backbone.device)
         return find_hard_prompt(clip, sketches[:1].to(backbone.device), HardPromptConfig(seed=config.seed), progress=progress)

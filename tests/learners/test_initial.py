@@ -7,7 +7,7 @@ from torch import Tensor
 
 from oneshot_sketch import FrozenInstructPix2Pix, InstructionLearnerConfig
 from oneshot_sketch.attributes import describe, typical
-from oneshot_sketch.learners.initial import starting_point
+from oneshot_sketch.learners.initial import OPENING, starting_point
 
 CONFIG = InstructionLearnerConfig(text="ink sketch")
 
@@ -16,7 +16,7 @@ def test_on_mini_it_is_the_look_of_the_hand(mini: FrozenInstructPix2Pix, oval: T
     photos, sketches = torch.cat([oval, oval.flip(-1)]), torch.cat([-oval, oval.roll(9, 2)])
     start = starting_point(mini, photos, sketches, CONFIG)
     looks = typical(sketches, photos)
-    assert start.text == describe(looks.mean(0)) != describe(looks[0])
+    assert start.text == f"{OPENING} {describe(looks.mean(0))}" != f"{OPENING} {describe(looks[0])}"
     assert torch.equal(start.rows, mini.encode_text([start.text])[0])
 
 

@@ -23,7 +23,7 @@ class Text:
 
     Args:
         prompts: candidates; with one there is no choice.
-        look: add the look of the exemplar's hand, in the words that `mini` was taught: where learning starts.
+        look: add the look of the exemplar's hand, in the words that `mini` was taught.
         lpips: options of the metric "lpips", which then chooses.
         steps, guidance_scale, image_guidance_scale: default the backbone's own.
     """
