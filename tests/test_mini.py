@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from conftest import picture
 from diffusers import StableDiffusionInstructPix2PixPipeline
@@ -27,15 +28,17 @@ def test_its_parts_are_the_stock_classes() -> None:
     assert all(len(pipe.tokenizer.tokenize(word)) == 1 for word in (*ATTRIBUTES, "pencil", "sketch", "background"))
 
 
-def test_the_stock_pipeline_draws_the_same_picture() -> None:
+@pytest.mark.parametrize(("image_scale", "apart"), [(1.25, 0), (1.5, 1)])  # at equal scales we leave out a branch of weight zero
+def test_the_stock_pipeline_draws_the_same_picture(image_scale: float, apart: int) -> None:
     photo = picture(256, 256)
-    settings = {"num_inference_steps": 2, "guidance_scale": 1.5, "image_guidance_scale": 1.25}
+    settings = {"num_inference_steps": 2, "guidance_scale": 1.5, "image_guidance_scale": image_scale}
     stock = StableDiffusionInstructPix2PixPipeline.from_pretrained(MINI)
     ours = OneShotSketchPipeline.from_pretrained("mini")
     for pipe in (stock, ours):
         pipe.set_progress_bar_config(disable=True)
     a, b = (p(prompt="pencil sketch", image=photo, generator=torch.Generator().manual_seed(0), **settings) for p in (stock, ours))
-    assert np.array_equal(np.asarray(a.images[0]), np.asarray(b.images[0]))
+    theirs, mine = (np.asarray(drawn.images[0]).astype(int) for drawn in (a, b))
+    assert np.abs(theirs - mine).max() <= apart
 
 
 def test_its_autoencoder_keeps_a_drawing_and_drops_its_colour() -> None:
