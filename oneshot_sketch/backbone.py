@@ -155,6 +155,11 @@ class FrozenInstructPix2Pix:
         return self.unet.config.sample_size * 2 ** (len(self.vae.config.block_out_channels) - 1)
 
     @property
+    def drawing_resolution(self) -> int:
+        """Side in pixels of the squares it draws best."""
+        return int({"resolution": self.resolution, **self.drawing}["resolution"])
+
+    @property
     def num_timesteps(self) -> int:
         return len(self.alphas_cumprod)
 

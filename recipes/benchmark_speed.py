@@ -155,14 +155,14 @@ class Match:
 class Learning(Match):
     """A learning draw of ours, against VISII's step of one draw: three guided branches with the gradient through them.
 
-    The edit loss, which needs a CLIP, is left out of both, and our tone loss; both have the attention that is faster on a CPU.
+    The edit loss, which needs a CLIP, is left out of both; both have the attention that is faster on a CPU.
     """
 
     def __init__(self, pipe: Any, pair: PhotoSketchPair, pixels: int, draws: int) -> None:
         self.pair, self.share, self.unet = pair, 1 / draws, pipe.unet
         self.config = InstructionLearnerConfig(
-            steps=1, draws=draws, edit_weight=0.0, tone_weight=0.0, select_every=0, grid=1, text="pencil",
-            augmentations=1, resolution=pixels,
+            steps=1, draws=draws, drawings=0, edit_weight=0.0, select_every=0, grid=1, text="pencil",
+            augmentations=1, resolution=pixels, judge="loss",
         )  # fmt: skip
         self.frozen = FrozenInstructPix2Pix(pipe, "benchmark")
         dtype, length = pipe.unet.dtype, pipe.tokenizer.model_max_length
@@ -256,8 +256,8 @@ class Sketching(Match):
         self.stock, self.photos = pipe, [pair.photo] * photos
         self.pipe = OneShotSketchPipeline(**pipe.components)
         config = InstructionLearnerConfig(
-            steps=1, draws=1, edit_weight=0.0, tone_weight=0.0, select_every=0, grid=1, text="pencil",
-            augmentations=1, resolution=pixels,
+            steps=1, draws=1, drawings=0, edit_weight=0.0, select_every=0, grid=1, text="pencil",
+            augmentations=1, resolution=pixels, judge="loss",
         )  # fmt: skip
         self.instruction = InstructionLearner(FrozenInstructPix2Pix(pipe, "benchmark"), config).learn(pair, progress=False)
         pipe.unet.set_default_attn_processor()

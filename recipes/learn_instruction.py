@@ -56,7 +56,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     model.add_argument("--allow_tf32", action="store_true")
 
     learning = parser.add_argument_group("learning (what is left out comes from the preset)")
-    learning.add_argument("--preset", default="default", help="default, guidance-free, paper or visii")
+    learning.add_argument("--preset", default="default", help="default, many-steps, guidance-free, paper or visii")
     learning.add_argument("--max_train_steps", type=int)
     learning.add_argument("--train_batch_size", type=int, help="draws a process in one pass through the UNet")
     learning.add_argument("--gradient_accumulation_steps", type=int, default=1, help="passes a step")
@@ -71,6 +71,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     learning.add_argument("--text", help="text to start from")
     learning.add_argument("--rows", type=int, help="free rows of the instruction")
     learning.add_argument("--edit_weight", type=float, help="λ of the edit-direction loss; 0 is off")
+    learning.add_argument("--fsim_weight", type=float, help="λ of the loss for lines, on mini; 0 is off")
     learning.add_argument("--tone_weight", type=float, help="λ of the loss for tones, on mini; 0 is off")
 
     output = parser.add_argument_group("output")
@@ -172,6 +173,7 @@ def configure(args: argparse.Namespace, processes: int) -> tuple[InstructionLear
         "text": args.text,
         "rows": args.rows,
         "edit_weight": args.edit_weight,
+        "fsim_weight": args.fsim_weight,
         "tone_weight": args.tone_weight,
     }
     passes = processes * args.gradient_accumulation_steps

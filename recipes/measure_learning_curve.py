@@ -30,13 +30,13 @@ from oneshot_sketch.benchmark import load_protocol
 from oneshot_sketch.benchmark.measures import build_metric
 from oneshot_sketch.benchmark.protocol import with_paths
 from oneshot_sketch.images import to_tensor
-from oneshot_sketch.learners.instruction import SHOWN
+from oneshot_sketch.learners.material import SHOWN
 
 # name → preset, changes, steps at which the instruction as it then is draws the photos
 CURVES: dict[str, tuple[str, dict[str, Any], tuple[int, ...]]] = {
-    "default": ("default", {}, (1, 10, 20, 40, 75)),
-    "default, four times as long": ("default", {"steps": 300}, (75, 150, 300)),
-    "default, without L_tone": ("default", {"tone_weight": 0.0}, (20, 40, 75)),
+    "default": ("default", {}, (1, 10, 20, 40)),
+    "default, four times as long": ("default", {"steps": 160}, (40, 80, 160)),
+    "default, without drawings": ("default", {"drawings": 0}, (20, 40)),
     "paper": ("paper", {"init": "text"}, (1, 100, 300, 1000, 3000, 6000, 12_000)),
 }
 
@@ -77,18 +77,19 @@ def main() -> None:
 
 
 def learned(name: str, pair: PhotoSketchPair) -> dict[int, LearnedInstruction]:
-    """UNet passes → the instruction that so many gave."""
+    """UNet passes, in those of a picture of learning's size → the instruction that so many gave."""
     preset, changes, steps = CURVES[name]
-    config = InstructionLearnerConfig.preset(preset, **changes)
-    looked_at = SHOWN if config.judge == "likeness" else 0
-    judgements = (config.grid + looked_at) / config.select_every if config.select_every else 0.0
+    learner = InstructionLearner.from_pretrained("mini", InstructionLearnerConfig.preset(preset, **changes))
+    config, larger = learner.config, (learner.backbone.drawing_resolution / learner.backbone.resolution) ** 2
+    looked_at = SHOWN if config.judge == "likeness" or config.drawings else 0
+    judgements = (config.grid + looked_at * larger) / config.select_every if config.select_every else 0.0
     found: dict[int, LearnedInstruction] = {}
 
     def keep(state: Any) -> None:
         if state.step in steps:
-            found[round(state.step * (config.draws + judgements))] = state.instruction()
+            found[round(state.step * (config.draws + config.drawings * larger + judgements))] = state.instruction()
 
-    InstructionLearner.from_pretrained("mini", config).learn(pair, callback=keep)
+    learner.learn(pair, callback=keep)
     return found
 
 

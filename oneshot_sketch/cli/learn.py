@@ -15,13 +15,14 @@ def learn(
     sketch: Annotated[list[Path], typer.Option(help="The sketch of it, framed alike.")],
     output: Annotated[Path, typer.Option(help="Folder for the learned instruction.")],
     backbone: Annotated[str, typer.Option(help='"mini", a folder or a Hub id of an InstructPix2Pix.')] = "mini",
-    preset: Annotated[str, typer.Option(help="default, guidance-free, paper or visii.")] = "default",
+    preset: Annotated[str, typer.Option(help="default, many-steps, guidance-free, paper or visii.")] = "default",
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of AdamW.")] = None,
     rows: Annotated[int | None, typer.Option(help="Free rows of the instruction.")] = None,
     init: Annotated[str | None, typer.Option(help="describe, text, pez or noise.")] = None,
     text: Annotated[str | None, typer.Option(help="Text to start from.")] = None,
     edit_weight: Annotated[float | None, typer.Option(help="λ of the edit-direction loss; 0 is off.")] = None,
+    fsim_weight: Annotated[float | None, typer.Option(help="λ of the loss for lines, on `mini`; 0 is off.")] = None,
     tone_weight: Annotated[float | None, typer.Option(help="λ of the loss for tones, on `mini`; 0 is off.")] = None,
     companion_rank: Annotated[
         int | None, typer.Option(help="Of a low-rank companion for finer texture, 1 to 4; 0 is none.")
@@ -52,6 +53,7 @@ def learn(
         "init": init or ("text" if text else None),
         "text": text,
         "edit_weight": edit_weight,
+        "fsim_weight": fsim_weight,
         "tone_weight": tone_weight,
         "companion_rank": companion_rank,
         "resolution": resolution,

@@ -19,7 +19,9 @@ class InstructionLearnerConfig:
         steps: optimiser steps.
         learning_rate: of AdamW, reached after `warmup` steps, then a cosine down to a tenth if `schedule` is "cosine".
         weight_decay: of AdamW.
-        draws: (timestep, noise) draws a step.
+        draws: (timestep, noise) draws a step, of the squared error.
+        drawings: one-step drawings a step, at the size the backbone draws best, compared with the artist's sketch. Where no
+            single step draws a picture, or both weights below are 0, it becomes 0.
         timesteps: "stratified" puts one draw in each of `draws` equal parts of the schedule; "uniform" is the paper's;
             "permute" visits each timestep once before any twice (VISII).
         fixed_noise: one noise per timestep, drawn once (VISII), instead of fresh noise.
@@ -32,8 +34,8 @@ class InstructionLearnerConfig:
         text: the initial prompt, where `init` is "text".
         augmentations: views of each pair (crops, flips), the first being the pair itself; encoded once.
         reconstruction_weight, edit_weight: λ_rec and λ_edit (Eq. 6).
-        tone_weight: λ_tone, of the tone distance of drawings in one step, on backbones that draw in one; every second draw
-            is then at the last timestep. Elsewhere it becomes 0.
+        fsim_weight, tone_weight: λ_fsim and λ_tone, of 1 − FSIM and of the tone distance of the drawings. Where the start is the
+            look, the tones aimed at are the mean of the artist's and of what the start draws, which counts as one more pair.
         edit_pooling: rows averaged before the text projection.
         edit_clamp: cosine above which the edit loss is flat.
         ema_decay: of the averaged embedding that is judged and kept; 0 keeps the raw one.
@@ -53,12 +55,13 @@ class InstructionLearnerConfig:
         seed: of every random draw.
     """
 
-    steps: int = 75
+    steps: int = 40
     learning_rate: float = 2e-2
     weight_decay: float = 0.0
     warmup: int = 10
     schedule: Literal["cosine", "constant"] = "cosine"
-    draws: int = 6
+    draws: int = 3
+    drawings: int = 2
     timesteps: Literal["stratified", "uniform", "permute"] = "stratified"
     fixed_noise: bool = False
     train_guidance: tuple[float, float] | None = None
@@ -69,7 +72,8 @@ class InstructionLearnerConfig:
     augmentations: int = 16
     reconstruction_weight: float = 4.0
     edit_weight: float = 0.1
-    tone_weight: float = 12.0
+    fsim_weight: float = 20.0
+    tone_weight: float = 8.0
     edit_pooling: Pooling = "ins"
     edit_clamp: float | None = None
     ema_decay: float = 0.9
@@ -95,6 +99,8 @@ class InstructionLearnerConfig:
                 "warmup",
                 "reconstruction_weight",
                 "edit_weight",
+                "drawings",
+                "fsim_weight",
                 "tone_weight",
                 "select_every",
                 "distil_steps",
@@ -114,7 +120,8 @@ class InstructionLearnerConfig:
         """A preset by name, with changes.
 
         default: measured on `mini` (see docs/benchmarks.md).
-        guidance-free: the default, then distilled, for a third of the passes a sketch (see docs/drawing.md).
+        many-steps: for backbones that draw in many steps, where no drawings can be compared: more draws instead. Unproven there.
+        guidance-free: many-steps, then distilled, for a third of the passes a sketch (see docs/drawing.md).
         paper: 12,000 single draws at 1e-3, λ 4 and 0.1, started from a hard prompt (arXiv 2506.15312, sec. 4.1).
         visii: one pass over 1,000 timesteps with fixed noise and guidance in the loss (Nguyen et al. 2023, its code).
         """
@@ -138,14 +145,16 @@ _PAPER = InstructionLearnerConfig(
     init="pez",
     augmentations=1,
     ema_decay=0.0,
-    tone_weight=0.0,
+    drawings=0,
     grid=16,
     select_every=500,
     judge="loss",
 )
+_MANY_STEPS = InstructionLearnerConfig(steps=75, draws=6)
 PRESETS = {
     "default": InstructionLearnerConfig(),
-    "guidance-free": InstructionLearnerConfig(distil_steps=40),
+    "many-steps": _MANY_STEPS,
+    "guidance-free": replace(_MANY_STEPS, distil_steps=40),
     "paper": _PAPER,
     "visii": replace(
         _PAPER,

@@ -20,10 +20,7 @@ class Draws:
 
 
 def draw(config: InstructionLearnerConfig, step: int, views: int, num_timesteps: int, shape: tuple[int, ...]) -> Draws:
-    """The draws of one step, on the CPU whatever the device, so that they are the same everywhere.
-
-    Where tones are compared, every second draw is at the last timestep, whose one step draws a picture.
-    """
+    """The draws of one step, on the CPU whatever the device, so that they are the same everywhere."""
     count = config.draws
     fresh = generator(config.seed, 1 + step)
     view = torch.randint(views, (count,), generator=fresh)
@@ -34,8 +31,6 @@ def draw(config: InstructionLearnerConfig, step: int, views: int, num_timesteps:
         t = torch.randint(num_timesteps, (count,), generator=fresh)
     else:
         t = torch.tensor(in_passes(config.seed, range(step * count, (step + 1) * count), num_timesteps))
-    if config.tone_weight:
-        t[1::2] = num_timesteps - 1
     if config.fixed_noise:
         noise = torch.stack([torch.randn(shape, generator=generator(config.seed, 1_000_000 + int(i))) for i in t])
     else:
@@ -43,12 +38,18 @@ def draw(config: InstructionLearnerConfig, step: int, views: int, num_timesteps:
     return Draws(view, t, noise)
 
 
+def draw_pictures(config: InstructionLearnerConfig, step: int, views: int, num_timesteps: int, shape: tuple[int, ...]) -> Draws:
+    """The `config.drawings` of one step: all at the last timestep, where one step draws a picture."""
+    fresh = generator(config.seed, 2_000_000 + step)
+    view = torch.randint(views, (config.drawings,), generator=fresh)
+    t = torch.full((config.drawings,), num_timesteps - 1)
+    return Draws(view, t, torch.randn((config.drawings, *shape), generator=fresh))
+
+
 def fixed_grid(config: InstructionLearnerConfig, num_timesteps: int, shape: tuple[int, ...], views: int) -> Draws:
-    """`config.grid` timesteps spread over the schedule (every second the last, as in `draw`), with noise, always the same."""
+    """`config.grid` timesteps spread over the schedule, with noise, always the same."""
     count = config.grid
     t = ((torch.arange(count) + 0.5) / count * num_timesteps).long()
-    if config.tone_weight:
-        t[1::2] = num_timesteps - 1
     noise = torch.randn((count, *shape), generator=generator(config.seed, 0))
     return Draws(torch.arange(count) % views, t, noise)
 

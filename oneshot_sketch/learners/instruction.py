@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -24,25 +23,21 @@ from oneshot_sketch.learned_instruction import LearnedInstruction
 from oneshot_sketch.learners.checkpoint import Checkpoints, LatestState
 from oneshot_sketch.learners.config import InstructionLearnerConfig
 from oneshot_sketch.learners.distil import distil
-from oneshot_sketch.learners.draws import Draws, draw, fixed_grid
-from oneshot_sketch.learners.initial import Start, starting_point
-from oneshot_sketch.learners.likeness import likeness
+from oneshot_sketch.learners.draws import Draws, draw, draw_pictures, fixed_grid
+from oneshot_sketch.learners.initial import Start
+from oneshot_sketch.learners.likeness import compare, drawn_in_one_step, likeness
+from oneshot_sketch.learners.material import Drawable, Material, encode
 from oneshot_sketch.learners.shares import Shares
 from oneshot_sketch.learners.state import Run
-from oneshot_sketch.learners.views import augmented_views
 from oneshot_sketch.losses import (
     draw_weight,
     edit_cosine,
-    edit_direction,
     edit_direction_loss,
     pool_rows,
     reconstruction_loss,
 )
-from oneshot_sketch.metrics.tone import tone_distance
 from oneshot_sketch.models.clip import ClipTowers, load_clip
 from oneshot_sketch.pair import PhotoSketchPair
-
-SHOWN = 6  # views whose drawings are looked at when an instruction is judged
 
 
 @dataclass(frozen=True)
@@ -52,28 +47,10 @@ class LearningState:
     step: int
     reconstruction: float
     edit_cosine: float
+    fsim: float
     tone: float
     learning_rate: float
     instruction: Callable[[], LearnedInstruction]
-
-
-@dataclass(frozen=True)
-class Material:
-    """The pairs, encoded once: latents (V, C, h, w) of all views, the edit direction (p,), the start, a digest of the pixels.
-
-    There are also the sketches, (V, 3, H, W), to compare drawings with; of the views `shown`, (J,) int64, when judging.
-    """
-
-    z_photo: Tensor
-    z_sketch: Tensor
-    sketches: Tensor
-    shown: Tensor
-    direction: Tensor | None
-    start: Start
-    names: tuple[str, ...]
-    digest: str
-    style: str | None
-    licence: str | None
 
 
 class InstructionLearner:
@@ -91,7 +68,9 @@ class InstructionLearner:
         self.backbone = backbone
         self.config = config or InstructionLearnerConfig()
         if not backbone.draws_in_one_step:
-            self.config = replace(self.config, tone_weight=0.0)
+            self.config = replace(self.config, drawings=0, judge="loss")
+        if not (self.config.fsim_weight or self.config.tone_weight):
+            self.config = replace(self.config, drawings=0)
         self._clip = clip
         if self.config.gradient_checkpointing:
             backbone.unet.enable_gradient_checkpointing()
@@ -112,9 +91,11 @@ class InstructionLearner:
         progress: bool = True,
         shares: Shares | None = None,
     ) -> LearnedInstruction:
-        """Minimise L = λ_rec L_rec + λ_edit L_edit (Eq. 6) + λ_tone L_tone over the free rows, and the companion if there is one.
+        """Minimise L = λ_rec L_rec + λ_edit L_edit (Eq. 6) + λ_fsim L_fsim + λ_tone L_tone over the free rows, and the companion
+        if there is one.
 
-        L_tone, ours, is the tone distance to the artist's sketch of a drawing in one step, 0 for a draw at any other timestep.
+        L_fsim and L_tone, ours, are 1 − FSIM and the tone distance between a drawing in one step and the artist's sketch, whose
+        tones are first averaged with what the start draws, if that was measured: with n pairs they count for n / (n + 1).
 
         Args:
             checkpoint: folder for the state of the run, or `NumberedStates`; if it holds one, the run goes on from there,
@@ -130,6 +111,7 @@ class InstructionLearner:
         material = self._encode([pairs] if isinstance(pairs, PhotoSketchPair) else list(pairs), progress)
         start = replace(material.start, rows=shares.from_main(material.start.rows))
         material, views, shape = replace(material, start=start), len(material.z_photo), tuple(material.z_photo.shape[1:])
+        drawable = material.drawable if config.drawings else None
         first, stop = start.ins
         free = start.rows[first:stop].clone().requires_grad_()
         moving, groups, companion = {"rows": free}, [{"params": [free], "lr": config.learning_rate}], None
@@ -169,26 +151,31 @@ class InstructionLearner:
                 rate = config.learning_rate * share
                 for group, full in zip(optimiser.param_groups, (config.learning_rate, config.companion_rate), strict=False):
                     group["lr"] = full * share
-                seen = torch.zeros(3, device=free.device)
+                seen, alike = torch.zeros(2, 2, device=free.device)
                 for parameter in moving.values():
                     parameter.grad = torch.zeros_like(parameter)
                 with self._attached(companion):
                     for draws, part in shares.of(draw(config, run.step, views, backbone.num_timesteps, shape), config.draws):
-                        reconstruction, cosine, tone = losses = self._losses(free, material, draws)
+                        reconstruction, cosine = losses = self._losses(free, material, draws)
                         loss = config.reconstruction_weight * reconstruction
                         if config.edit_weight:
                             loss = loss + config.edit_weight * edit_direction_loss(cosine, config.edit_clamp)
-                        if config.tone_weight:
-                            loss = loss + config.tone_weight * tone
                         scaler.scale(part * loss).backward()
                         seen += part * losses.detach()
+                    if drawable is not None:
+                        pictures = draw_pictures(config, run.step, views, backbone.num_timesteps, drawable.shape)
+                        for draws, part in shares.of(pictures, config.drawings):
+                            structure, tone = compared = self._compared(free, start, drawable, draws)
+                            loss = config.fsim_weight * (1 - structure) + config.tone_weight * tone
+                            scaler.scale(part * loss).backward()
+                            alike += part * compared.detach()
                 for parameter in moving.values():
                     parameter.grad = shares.sum(parameter.grad)  # pyright: ignore[reportArgumentType]
                 scaler.step(optimiser)
                 scaler.update()
                 run.advance(config.ema_decay)
 
-                reconstruction, cosine, tone = shares.sum(seen).tolist()
+                reconstruction, cosine, structure, tone = shares.sum(torch.cat([seen, alike])).tolist()
                 bar.update()
                 bar.set_postfix(rec=f"{reconstruction:.4f}", cos=f"{cosine:+.3f}")
                 last = run.step == config.steps
@@ -196,7 +183,7 @@ class InstructionLearner:
                     run.judge(judged(run.average), last_wins=not config.select_every)
                 whole = run.state()
                 if callback is not None:
-                    callback(LearningState(run.step, reconstruction, cosine, tone, rate, lambda: learned(run.average)))
+                    callback(LearningState(run.step, reconstruction, cosine, structure, tone, rate, lambda: learned(run.average)))
                 # after the callback, so that a run killed between them calls it again rather than never
                 if checkpoint is not None and shares.is_main and (last or checkpoint.due(run.step)):
                     checkpoint.save(whole)
@@ -230,37 +217,7 @@ class InstructionLearner:
         return nullcontext() if companion is None else companion.attached(self.backbone.unet)
 
     def _encode(self, pairs: list[PhotoSketchPair], progress: bool) -> Material:
-        if not pairs:
-            raise InputError("there is no pair to learn from; give at least one photo and its sketch.")
-        config, backbone = self.config, self.backbone
-        resolution = config.resolution or backbone.resolution
-        tensors = [pair.tensors(resolution) for pair in pairs]
-        if len({photo.shape for photo, _ in tensors}) > 1:
-            raise InputError("the pairs differ in shape; crop all photos and sketches to one shape, such as a square.")
-        photos, sketches = (torch.cat(side) for side in zip(*tensors, strict=True))
-        seen = [augmented_views(p, s, config.augmentations, config.seed + i) for i, (p, s) in enumerate(tensors)]
-        z_photo = torch.cat([backbone.encode_photo(p) for p, _ in seen])
-        z_sketch = torch.cat([backbone.encode_sketch(s) for _, s in seen])
-        direction = None
-        if config.edit_weight:
-            clip = self._towers()
-            with torch.no_grad():
-                seen_by_clip = (clip.encode_image(images.to(backbone.device)) for images in (photos, sketches))
-                direction = edit_direction(*seen_by_clip)
-        start = starting_point(backbone, photos, sketches, config, progress)
-        shown = torch.linspace(0, len(z_photo) - 1, min(SHOWN, len(z_photo))).long()
-        return Material(
-            z_photo,
-            z_sketch,
-            torch.cat([s for _, s in seen]),
-            shown,
-            direction,
-            start,
-            tuple(p.name for p in pairs),
-            hashlib.sha256(b"".join(side.numpy().tobytes() for side in (photos, sketches))).hexdigest()[:16],
-            _common(p.style for p in pairs),
-            _common(p.licence for p in pairs),
-        )
+        return encode(self.backbone, pairs, self.config, self._towers() if self.config.edit_weight else None, progress)
 
     def _towers(self) -> ClipTowers:
         if self._clip is None:
@@ -274,9 +231,9 @@ class InstructionLearner:
         return self._clip
 
     def _losses(self, free: Tensor, material: Material, draws: Draws) -> Tensor:
-        """L_rec, cos(Δ, C) and L_tone for one minibatch, (3,); gradients reach `free` alone."""
+        """L_rec and cos(Δ, C) for one minibatch, (2,); gradients reach `free` alone."""
         config, backbone, start = self.config, self.backbone, material.start
-        rows = torch.cat([start.rows[: start.ins[0]], free, start.rows[start.ins[1] :]])
+        rows = start.with_free(free)
         t, noise = draws.t.to(backbone.device), draws.noise.to(backbone.device)
         z, z_p = material.z_sketch[draws.view], material.z_photo[draws.view]
         z_t = backbone.add_noise(z, noise, t)
@@ -289,34 +246,41 @@ class InstructionLearner:
             prediction = two_scale_guidance(prediction, photo, nothing, *config.train_guidance)
         weight = draw_weight(backbone.alphas_cumprod[t], backbone.prediction_type, config.weighting)
         reconstruction = reconstruction_loss(prediction, backbone.target(z, noise, t), weight)
-        cosine = tone = reconstruction.new_zeros(())
+        cosine = reconstruction.new_zeros(())
         if material.direction is not None:
             pooled = pool_rows(rows, start.ins, config.edit_pooling)
             cosine = edit_cosine(material.direction, self._towers().project_text(pooled[None])[0])
-        last = (draws.t == backbone.num_timesteps - 1).nonzero().flatten()
-        if config.tone_weight and len(last):
-            drawn, sketches = backbone.one_step(prediction[last]), material.sketches[draws.view[last]]
-            tone = tone_distance(drawn, sketches.to(drawn)).sum() / len(t)
-        return torch.stack([reconstruction, cosine, tone])
+        return torch.stack([reconstruction, cosine])
+
+    def _compared(self, free: Tensor, start: Start, drawable: Drawable, draws: Draws) -> Tensor:
+        """FSIM to the artist's sketches and tone distance to the levels aimed at, of one-step drawings, (2,); gradients reach
+        `free` alone."""
+        backbone, rows = self.backbone, start.with_free(free).expand(len(draws.t), -1, -1)
+        t, noise = draws.t.to(backbone.device), draws.noise.to(backbone.device)
+        prediction = backbone.predict(noise, t, rows, drawable.z_photo[draws.view])
+        structure, tone = compare(backbone.one_step(prediction), drawable.sketches[draws.view], drawable.levels[draws.view])
+        return torch.stack([structure.mean(), tone.mean()])
 
     @torch.no_grad()
     def _judge(self, free: Tensor, material: Material, grid: Draws, shares: Shares) -> dict[str, float]:
-        """The losses on the fixed grid, a minibatch at a time, their weighted sum, and the likeness of drawings of the views."""
-        config, seen = self.config, torch.zeros(3, device=free.device)
+        """The losses on the fixed grid, a minibatch at a time, and of drawings of the views; their weighted sum; the likeness."""
+        config, start, seen = self.config, material.start, torch.zeros(2, device=free.device)
         for draws, part in shares.of(grid, config.draws):
             seen += part * self._losses(free, material, draws)
-        reconstruction, cosine, tone = shares.sum(seen).tolist()
-        total = config.reconstruction_weight * reconstruction + config.edit_weight * (1 - cosine) + config.tone_weight * tone
+        reconstruction, cosine = shares.sum(seen).tolist()
+        total = config.reconstruction_weight * reconstruction + config.edit_weight * (1 - cosine)
         losses = {"total": total, "reconstruction": reconstruction, "edit_cosine": cosine}
-        if config.tone_weight:
-            losses["tone"] = tone
-        if config.judge == "loss" or not self.backbone.draws_in_one_step:
+        if (drawable := material.drawable) is None:
             return losses
-        start = material.start
-        rows = torch.cat([start.rows[: start.ins[0]], free, start.rows[start.ins[1] :]]).expand(len(material.shown), -1, -1)
-        z_photo, sketches = material.z_photo[material.shown], material.sketches[material.shown]
-        alike = likeness(self.backbone, rows, start.neutral, z_photo, sketches, config.seed)
-        return {**losses, "likeness": alike.mean().item()}
+        rows = start.with_free(free).expand(len(drawable.shown), -1, -1)
+        pictures = drawn_in_one_step(self.backbone, rows, start.neutral, drawable.z_photo[drawable.shown], config.seed)
+        structure, tone = (each.mean() for each in compare(pictures, drawable.sketches[drawable.shown]))
+        losses |= {"fsim": structure.item(), "tone": tone.item()}
+        if config.drawings:
+            losses["total"] += config.fsim_weight * (1 - losses["fsim"]) + config.tone_weight * losses["tone"]
+        if config.judge == "likeness":
+            losses["likeness"] = likeness(structure, tone).item()
+        return losses
 
     def _identity(self, material: Material) -> dict[str, Any]:
         """What must agree for a checkpoint to belong to this run."""
@@ -331,7 +295,7 @@ class InstructionLearner:
         self, run: Run, values: Mapping[str, Tensor], material: Material, companion: CompanionLayers | None
     ) -> LearnedInstruction:
         start = material.start
-        rows = torch.cat([start.rows[: start.ins[0]], values["rows"].detach(), start.rows[start.ins[1] :]])
+        rows = start.with_free(values["rows"].detach())
         record = InstructionRecord(
             backbone=self.backbone.name,
             fingerprint=self.backbone.fingerprint,
@@ -373,8 +337,3 @@ def _share_of_rate(config: InstructionLearnerConfig, step: int) -> float:
     if config.schedule == "constant":
         return warm
     return warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / config.steps)))
-
-
-def _common(values: Any) -> str | None:
-    found = set(values)
-    return found.pop() if len(found) == 1 else None

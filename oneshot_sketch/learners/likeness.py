@@ -1,37 +1,56 @@
-"""How like the artist's are drawings of the pair: the judge of starts and of steps where one step draws a picture."""
+"""How like the artist's are drawings of the pair: what learning raises, and judges by, where one step draws a picture."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from oneshot_sketch.backbone import FrozenInstructPix2Pix
 from oneshot_sketch.guidance import branch_weights, two_scale_guidance
 from oneshot_sketch.metrics.fsim import fsim
-from oneshot_sketch.metrics.tone import tone_distance
+from oneshot_sketch.metrics.tone import grey_levels
 
 TONE_WEIGHT = 0.3  # of a grey level against FSIM
 
 
-@torch.no_grad()
-def likeness(
-    backbone: FrozenInstructPix2Pix, rows: Tensor, neutral: Tensor, z_photo: Tensor, sketch: Tensor, seed: int
-) -> Tensor:
-    """FSIM less `TONE_WEIGHT` times the tone distance, of one-step drawings at the backbone's own scales.
+def compare(pictures: Tensor, sketches: Tensor, levels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """FSIM and tone distance at the sketches' size.
 
-    Squared error, which learning descends, prefers soft shading to lines that a free hand put a few pixels beside the photo's;
-    likeness does not, and tells better how other photos will be drawn (docs/benchmarks.md).
+    Squared error prefers soft shading to lines that a free hand put a few pixels beside the photo's; FSIM does not, and tells
+    better how other photos will be drawn (docs/benchmarks.md).
+
+    Args:
+        pictures: (B, 3, H, W) float32 in [-1, 1].
+        sketches: (B, 3, h, w) float32 in [-1, 1], the artist's.
+        levels: (B, h·w) in [0, 1], `grey_levels` to take the tone distance to; default the sketches'.
+
+    Returns:
+        Two of (B,) float32, differentiable.
+    """
+    pictures, sketches = resized(pictures, sketches.shape[-2:]), sketches.to(pictures)
+    levels = grey_levels(sketches) if levels is None else levels.to(pictures)
+    return fsim(pictures, sketches), (grey_levels(pictures) - levels).abs().mean(1)
+
+
+def likeness(structure: Tensor, tone: Tensor) -> Tensor:
+    """FSIM less `TONE_WEIGHT` times the tone distance."""
+    return structure - TONE_WEIGHT * tone
+
+
+@torch.no_grad()
+def drawn_in_one_step(backbone: FrozenInstructPix2Pix, rows: Tensor, neutral: Tensor, z_photo: Tensor, seed: int) -> Tensor:
+    """One-step drawings at the backbone's own scales.
 
     Args:
         backbone: one that `draws_in_one_step`.
         rows: (B, L, d) float32, an instruction a drawing.
         neutral: (L, d) float32, the empty prompt.
         z_photo: (B, C, h, w) float32.
-        sketch: (B, 3, H, W) float32 in [-1, 1].
         seed: of the noise, the same for all drawings.
 
     Returns:
-        (B,) float32.
+        (B, 3, H, W) float32 in [-1, 1].
     """
     scales = backbone.drawing["guidance_scale"], backbone.drawing["image_guidance_scale"]
     noise = torch.randn(z_photo.shape[1:], generator=torch.Generator().manual_seed(seed)).to(z_photo).expand_as(z_photo)
@@ -43,5 +62,11 @@ def likeness(
     v = full = predict(rows, z_photo)
     if branch_weights(*scales) != (1, 0, 0):
         v = two_scale_guidance(full, predict(neutral, z_photo), predict(neutral, torch.zeros_like(z_photo)), *scales)
-    pictures, sketch = backbone.one_step(v), sketch.to(z_photo)
-    return (fsim(pictures, sketch) - TONE_WEIGHT * tone_distance(pictures, sketch)).float()
+    return backbone.one_step(v)
+
+
+def resized(images: Tensor, size: tuple[int, ...]) -> Tensor:
+    """(B, 3, H, W) in [-1, 1] at another height and width, itself if it has them."""
+    if images.shape[-2:] == size:
+        return images
+    return F.interpolate(images, size, mode="bicubic", antialias=True).clamp(-1, 1)

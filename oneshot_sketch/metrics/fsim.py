@@ -24,7 +24,8 @@ def fsim(a: Tensor, b: Tensor) -> Tensor:
         b: (B, 3, H, W) float in [-1, 1]; the order of the two does not matter.
 
     Returns:
-        (B,) in [0, 1], 1 for equal pictures.
+        (B,) in [0, 1], 1 for equal pictures. Differentiable; where a picture is quite flat, so that its gradient G has no slope,
+        the slope is taken for 0.
 
     Raises:
         InputError: batches that do not match, or a side under 16 pixels.
@@ -32,6 +33,9 @@ def fsim(a: Tensor, b: Tensor) -> Tensor:
     check_comparable(a, b, least=MIN_SIDE)
     # In double precision: phase congruency divides responses that vanish where a picture is flat.
     first, second = ((grey(image.double()) / 2 + 0.5).clamp(0, 1) for image in (a, b))
+    for image in (first, second):
+        if image.requires_grad:
+            image.register_hook(lambda slope: slope.nan_to_num(0.0))
     return piq.fsim(first, second, reduction="none", chromatic=False).to(a.dtype)
 
 

@@ -108,14 +108,15 @@ def test_a_pair_whose_look_does_not_carry_over_is_told(desk: Path) -> None:
     assert warning(dict.fromkeys(TONES, -3.0) | {"ink": 4.0}).count("4.0 of 9 levels more ink") == 1  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("weight", [0.0, 2.5])
-def test_the_loss_for_tones_has_a_weight(run: Command, desk: Path, weight: float) -> None:
+@pytest.mark.parametrize("weights", [(0.0, 2.5), (1.5, 0.0), (0.0, 0.0)])
+def test_the_losses_of_drawings_have_weights(run: Command, desk: Path, weights: tuple[float, float]) -> None:
     pair = ("--photo", desk / "photo.png", "--sketch", desk / "sketch.png")
-    learned = run("learn", *pair, "--output", desk / "pencil", "--steps", 1, "--tone-weight", weight)
+    given = ("--fsim-weight", weights[0], "--tone-weight", weights[1])
+    learned = run("learn", *pair, "--output", desk / "pencil", "--steps", 1, *given)
     assert learned.code == 0, learned.err
     record = LearnedInstruction.from_pretrained(desk / "pencil").record
-    assert record.config["tone_weight"] == weight
-    assert ("tone" in record.curve) == (weight > 0)
+    assert (record.config["fsim_weight"], record.config["tone_weight"]) == weights
+    assert (record.config["drawings"] > 0) == any(weights)
 
 
 def test_from_a_pair_to_sketches(run: Command, desk: Path, tiny_backbone: Path) -> None:

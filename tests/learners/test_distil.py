@@ -72,9 +72,9 @@ def test_a_run_stopped_while_distilling_ends_in_the_same_bytes(
     assert resumed.companion.to_bytes() == whole.companion.to_bytes()
 
 
-def test_the_preset_is_the_default_distilled() -> None:
+def test_the_preset_is_that_of_many_steps_distilled() -> None:
     preset = InstructionLearnerConfig.preset("guidance-free")
     assert preset.distil_steps > 0
-    assert replace(preset, distil_steps=0) == InstructionLearnerConfig()
+    assert replace(preset, distil_steps=0) == InstructionLearnerConfig.preset("many-steps")
     with pytest.raises(InputError, match="distil_steps"):
         replace(FAST, distil_steps=-1)

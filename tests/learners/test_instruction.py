@@ -13,7 +13,7 @@ from oneshot_sketch import FrozenInstructPix2Pix, InputError, InstructionLearner
 from oneshot_sketch.guidance import two_scale_guidance
 from oneshot_sketch.hard_prompt import HardPromptConfig
 from oneshot_sketch.learners.checkpoint import load_state
-from oneshot_sketch.learners.draws import draw, fixed_grid
+from oneshot_sketch.learners.draws import draw, draw_pictures, fixed_grid
 from oneshot_sketch.learners.instruction import Run
 
 FAST = InstructionLearnerConfig(steps=6, draws=2, grid=4, augmentations=2, select_every=2, rows=5, text="ink sketch")
@@ -117,7 +117,7 @@ def test_a_step_costs_at_most_twice_a_forward_pass_a_draw(tiny_frozen: FrozenIns
 def test_guidance_in_the_loss_has_the_gradient_of_the_full_formula(
     tiny_frozen: FrozenInstructPix2Pix, pair: PhotoSketchPair
 ) -> None:
-    config = replace(FAST, train_guidance=(7.5, 1.5), edit_weight=0.0, tone_weight=0.0)
+    config = replace(FAST, train_guidance=(7.5, 1.5), edit_weight=0.0)
     learner = InstructionLearner(tiny_frozen, config)
     material = learner._encode([pair], progress=False)
     draws = draw(config, 0, 2, 1000, tuple(material.z_photo.shape[1:]))
@@ -169,7 +169,7 @@ def test_learning_from_noise_and_from_a_hard_prompt(
 
 
 def test_permuted_timesteps_visit_each_once() -> None:
-    config = replace(FAST, timesteps="permute", draws=10, fixed_noise=True, tone_weight=0.0)
+    config = replace(FAST, timesteps="permute", draws=10, fixed_noise=True)
     seen = torch.cat([draw(config, step, 1, 100, (1, 2, 2)).t for step in range(10)])
     assert seen.sort().values.tolist() == list(range(100))
     a, b = (draw(config, step, 1, 100, (1, 2, 2)) for step in (0, 10))
@@ -178,12 +178,11 @@ def test_permuted_timesteps_visit_each_once() -> None:
 
 
 def test_stratified_timesteps_cover_the_schedule() -> None:
-    plain = replace(FAST, draws=8, tone_weight=0.0)
-    t = draw(plain, 3, 1, 1000, (1, 2, 2)).t
+    t = draw(replace(FAST, draws=8), 3, 1, 1000, (1, 2, 2)).t
     assert (t // 125).tolist() == list(range(8))
-    with_tone = draw(replace(plain, tone_weight=1.0), 3, 1, 1000, (1, 2, 2)).t
-    assert torch.equal(with_tone[::2], t[::2])
-    assert with_tone[1::2].tolist() == [999] * 4
+    drawn = draw_pictures(replace(FAST, drawings=5), 3, 4, 1000, (1, 2, 2))
+    assert drawn.t.tolist() == [999] * 5
+    assert not torch.equal(drawn.noise, draw_pictures(replace(FAST, drawings=5), 4, 4, 1000, (1, 2, 2)).noise)
     assert torch.equal(fixed_grid(FAST, 1000, (1, 2, 2), 1).noise, fixed_grid(FAST, 1000, (1, 2, 2), 1).noise)
 
 

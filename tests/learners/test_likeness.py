@@ -8,7 +8,7 @@ from torch import Tensor
 
 from oneshot_sketch import FrozenInstructPix2Pix, InstructionLearner, InstructionLearnerConfig, OneShotSketchPipeline
 from oneshot_sketch.images import to_pil, to_tensor
-from oneshot_sketch.learners.likeness import TONE_WEIGHT, likeness
+from oneshot_sketch.learners.likeness import TONE_WEIGHT, compare, drawn_in_one_step, likeness
 from oneshot_sketch.metrics import fsim, tone_distance
 from oneshot_sketch.pair import PhotoSketchPair
 
@@ -31,7 +31,7 @@ def test_it_is_fsim_less_tone_of_what_the_pipeline_draws_in_a_step(
     caption = f"pencil line drawing thin dark {LOOK}"
     sketch = drawn(mini, oval, caption).flip(-1)
     rows, neutral = mini.encode_text([caption, ""])
-    ours = likeness(mini, rows[None], neutral, mini.encode_photo(oval), sketch, seed=3)
+    ours = likeness(*compare(drawn_in_one_step(mini, rows[None], neutral, mini.encode_photo(oval), seed=3), sketch))
     picture = drawn(mini, oval, caption)
     theirs = fsim(picture, sketch) - TONE_WEIGHT * tone_distance(picture, sketch)
     assert ours.shape == (1,)

@@ -53,3 +53,26 @@ def test_a_blank_drawing_has_a_number(drawing: Drawing) -> None:
 def test_refuses_too_small_pictures() -> None:
     with pytest.raises(InputError, match="at least 16 pixels"):
         fsim(torch.zeros(1, 3, 15, 40), torch.zeros(1, 3, 15, 40))
+
+
+def test_the_slope_is_that_of_small_differences(drawing: Drawing) -> None:
+    paper = torch.rand(2, 3, 64, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 0.2
+    a, b = (drawing(64, 64, seed) * 0.6 + paper[[seed]] for seed in (0, 1))
+    picture = a.clone().requires_grad_()
+    fsim(picture, b).sum().backward()
+    assert picture.grad is not None
+    towards = picture.grad / picture.grad.norm()
+    step = 1e-6
+    rise = (fsim(a + step * towards, b) - fsim(a - step * towards, b)) / (2 * step)
+    assert rise.item() == pytest.approx(picture.grad.norm().item(), rel=1e-3)
+
+
+@pytest.mark.parametrize("level", [-1.0, 0.3, 0.999, 1.0])
+def test_flat_paper_has_a_slope_of_numbers(drawing: Drawing, level: float) -> None:
+    a = drawing(64, 64, 0)
+    a[..., :30] = level
+    picture = a.clone().requires_grad_()
+    fsim(picture.clamp(-1, 1), drawing(64, 64, 1)).sum().backward()
+    assert picture.grad is not None
+    assert picture.grad.isfinite().all()
+    assert picture.grad[..., 34:].abs().max() > 1e-4

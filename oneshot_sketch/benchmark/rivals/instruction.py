@@ -19,7 +19,7 @@ class Instruction:
     """A learned instruction.
 
     Args:
-        preset: of `InstructionLearnerConfig`: "default", "guidance-free", "paper" or "visii".
+        preset: of `InstructionLearnerConfig`: "default", "many-steps", "guidance-free", "paper" or "visii".
         changes: settings that differ from the preset.
         text: joined with the instruction (the hybrid instruction).
         steps, guidance_scale, image_guidance_scale: default the backbone's own.
