@@ -73,6 +73,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     learning.add_argument("--edit_weight", type=float, help="λ of the edit-direction loss; 0 is off")
     learning.add_argument("--fsim_weight", type=float, help="λ of the loss for lines, on mini; 0 is off")
     learning.add_argument("--tone_weight", type=float, help="λ of the loss for tones, on mini; 0 is off")
+    learning.add_argument("--shading_weight", type=float, help="λ of the loss for shading, on mini; 0 is off")
 
     output = parser.add_argument_group("output")
     output.add_argument("--output_dir", type=Path, required=True, help="of the instruction, or of a folder a style")
@@ -175,6 +176,7 @@ def configure(args: argparse.Namespace, processes: int) -> tuple[InstructionLear
         "edit_weight": args.edit_weight,
         "fsim_weight": args.fsim_weight,
         "tone_weight": args.tone_weight,
+        "shading_weight": args.shading_weight,
     }
     passes = processes * args.gradient_accumulation_steps
     given["draws"] = args.train_batch_size and args.train_batch_size * passes

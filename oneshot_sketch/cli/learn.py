@@ -24,6 +24,7 @@ def learn(
     edit_weight: Annotated[float | None, typer.Option(help="λ of the edit-direction loss; 0 is off.")] = None,
     fsim_weight: Annotated[float | None, typer.Option(help="λ of the loss for lines, on `mini`; 0 is off.")] = None,
     tone_weight: Annotated[float | None, typer.Option(help="λ of the loss for tones, on `mini`; 0 is off.")] = None,
+    shading_weight: Annotated[float | None, typer.Option(help="λ of the loss for shading, on `mini`; 0 is off.")] = None,
     companion_rank: Annotated[
         int | None, typer.Option(help="Of a low-rank companion for finer texture, 1 to 4; 0 is none.")
     ] = None,
@@ -55,6 +56,7 @@ def learn(
         "edit_weight": edit_weight,
         "fsim_weight": fsim_weight,
         "tone_weight": tone_weight,
+        "shading_weight": shading_weight,
         "companion_rank": companion_rank,
         "resolution": resolution,
     }

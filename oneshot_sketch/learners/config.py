@@ -21,7 +21,7 @@ class InstructionLearnerConfig:
         weight_decay: of AdamW.
         draws: (timestep, noise) draws a step, of the squared error.
         drawings: one-step drawings a step, at the size the backbone draws best, compared with the artist's sketch. Where no
-            single step draws a picture, or both weights below are 0, it becomes 0.
+            single step draws a picture, or all weights of theirs are 0, it becomes 0.
         timesteps: "stratified" puts one draw in each of `draws` equal parts of the schedule; "uniform" is the paper's;
             "permute" visits each timestep once before any twice (VISII).
         fixed_noise: one noise per timestep, drawn once (VISII), instead of fresh noise.
@@ -34,8 +34,8 @@ class InstructionLearnerConfig:
         text: the initial prompt, where `init` is "text".
         augmentations: views of each pair (crops, flips), the first being the pair itself; encoded once.
         reconstruction_weight, edit_weight: λ_rec and λ_edit (Eq. 6).
-        fsim_weight, tone_weight: λ_fsim and λ_tone, of 1 − FSIM and of the tone distance of the drawings. Where the start is the
-            look, the tones aimed at are the mean of the artist's and of what the start draws, which counts as one more pair.
+        fsim_weight, tone_weight, shading_weight: λ_fsim, λ_tone and λ_shading, of the drawings' 1 − FSIM, tone distance and
+            squared error of shading (`likeness.py`).
         edit_pooling: rows averaged before the text projection.
         edit_clamp: cosine above which the edit loss is flat.
         ema_decay: of the averaged embedding that is judged and kept; 0 keeps the raw one.
@@ -72,8 +72,9 @@ class InstructionLearnerConfig:
     augmentations: int = 16
     reconstruction_weight: float = 4.0
     edit_weight: float = 0.1
-    fsim_weight: float = 20.0
+    fsim_weight: float = 12.0
     tone_weight: float = 8.0
+    shading_weight: float = 60.0
     edit_pooling: Pooling = "ins"
     edit_clamp: float | None = None
     ema_decay: float = 0.9
@@ -102,6 +103,7 @@ class InstructionLearnerConfig:
                 "drawings",
                 "fsim_weight",
                 "tone_weight",
+                "shading_weight",
                 "select_every",
                 "distil_steps",
             ),

@@ -49,6 +49,7 @@ class LearningState:
     edit_cosine: float
     fsim: float
     tone: float
+    shading: float
     learning_rate: float
     instruction: Callable[[], LearnedInstruction]
 
@@ -69,7 +70,7 @@ class InstructionLearner:
         self.config = config or InstructionLearnerConfig()
         if not backbone.draws_in_one_step:
             self.config = replace(self.config, drawings=0, judge="loss")
-        if not (self.config.fsim_weight or self.config.tone_weight):
+        if not (self.config.fsim_weight or self.config.tone_weight or self.config.shading_weight):
             self.config = replace(self.config, drawings=0)
         self._clip = clip
         if self.config.gradient_checkpointing:
@@ -91,11 +92,11 @@ class InstructionLearner:
         progress: bool = True,
         shares: Shares | None = None,
     ) -> LearnedInstruction:
-        """Minimise L = λ_rec L_rec + λ_edit L_edit (Eq. 6) + λ_fsim L_fsim + λ_tone L_tone over the free rows, and the companion
-        if there is one.
+        """Minimise L = λ_rec L_rec + λ_edit L_edit (Eq. 6) + λ_fsim L_fsim + λ_tone L_tone + λ_shading L_shading over the free
+        rows, and the companion if there is one.
 
-        L_fsim and L_tone, ours, are 1 − FSIM and the tone distance between a drawing in one step and the artist's sketch, whose
-        tones are first averaged with what the start draws, if that was measured: with n pairs they count for n / (n + 1).
+        The last three, ours, compare a drawing in one step with the artist's sketch: 1 − FSIM, the tone distance, and the squared
+        error of shading.
 
         Args:
             checkpoint: folder for the state of the run, or `NumberedStates`; if it holds one, the run goes on from there,
@@ -151,7 +152,7 @@ class InstructionLearner:
                 rate = config.learning_rate * share
                 for group, full in zip(optimiser.param_groups, (config.learning_rate, config.companion_rate), strict=False):
                     group["lr"] = full * share
-                seen, alike = torch.zeros(2, 2, device=free.device)
+                seen, alike = torch.zeros(2, device=free.device), torch.zeros(3, device=free.device)
                 for parameter in moving.values():
                     parameter.grad = torch.zeros_like(parameter)
                 with self._attached(companion):
@@ -165,9 +166,8 @@ class InstructionLearner:
                     if drawable is not None:
                         pictures = draw_pictures(config, run.step, views, backbone.num_timesteps, drawable.shape)
                         for draws, part in shares.of(pictures, config.drawings):
-                            structure, tone = compared = self._compared(free, start, drawable, draws)
-                            loss = config.fsim_weight * (1 - structure) + config.tone_weight * tone
-                            scaler.scale(part * loss).backward()
+                            compared = self._compared(free, start, drawable, draws)
+                            scaler.scale(part * self._loss_of_drawings(compared)).backward()
                             alike += part * compared.detach()
                 for parameter in moving.values():
                     parameter.grad = shares.sum(parameter.grad)  # pyright: ignore[reportArgumentType]
@@ -175,7 +175,7 @@ class InstructionLearner:
                 scaler.update()
                 run.advance(config.ema_decay)
 
-                reconstruction, cosine, structure, tone = shares.sum(torch.cat([seen, alike])).tolist()
+                reconstruction, cosine, structure, tone, shading = shares.sum(torch.cat([seen, alike])).tolist()
                 bar.update()
                 bar.set_postfix(rec=f"{reconstruction:.4f}", cos=f"{cosine:+.3f}")
                 last = run.step == config.steps
@@ -183,7 +183,11 @@ class InstructionLearner:
                     run.judge(judged(run.average), last_wins=not config.select_every)
                 whole = run.state()
                 if callback is not None:
-                    callback(LearningState(run.step, reconstruction, cosine, structure, tone, rate, lambda: learned(run.average)))
+                    callback(
+                        LearningState(
+                            run.step, reconstruction, cosine, structure, tone, shading, rate, lambda: learned(run.average)
+                        )
+                    )
                 # after the callback, so that a run killed between them calls it again rather than never
                 if checkpoint is not None and shares.is_main and (last or checkpoint.due(run.step)):
                     checkpoint.save(whole)
@@ -253,13 +257,16 @@ class InstructionLearner:
         return torch.stack([reconstruction, cosine])
 
     def _compared(self, free: Tensor, start: Start, drawable: Drawable, draws: Draws) -> Tensor:
-        """FSIM to the artist's sketches and tone distance to the levels aimed at, of one-step drawings, (2,); gradients reach
-        `free` alone."""
+        """What `compare` finds of one-step drawings, (3,); gradients reach `free` alone."""
         backbone, rows = self.backbone, start.with_free(free).expand(len(draws.t), -1, -1)
         t, noise = draws.t.to(backbone.device), draws.noise.to(backbone.device)
         prediction = backbone.predict(noise, t, rows, drawable.z_photo[draws.view])
-        structure, tone = compare(backbone.one_step(prediction), drawable.sketches[draws.view], drawable.levels[draws.view])
-        return torch.stack([structure.mean(), tone.mean()])
+        return compare(backbone.one_step(prediction), drawable.sketches[draws.view]).mean(1)
+
+    def _loss_of_drawings(self, compared: Tensor) -> Tensor:
+        structure, tone, shading = compared
+        config = self.config
+        return config.fsim_weight * (1 - structure) + config.tone_weight * tone + config.shading_weight * shading
 
     @torch.no_grad()
     def _judge(self, free: Tensor, material: Material, grid: Draws, shares: Shares) -> dict[str, float]:
@@ -274,12 +281,12 @@ class InstructionLearner:
             return losses
         rows = start.with_free(free).expand(len(drawable.shown), -1, -1)
         pictures = drawn_in_one_step(self.backbone, rows, start.neutral, drawable.z_photo[drawable.shown], config.seed)
-        structure, tone = (each.mean() for each in compare(pictures, drawable.sketches[drawable.shown]))
-        losses |= {"fsim": structure.item(), "tone": tone.item()}
+        compared = compare(pictures, drawable.sketches[drawable.shown]).mean(1)
+        losses |= dict(zip(("fsim", "tone", "shading"), compared.tolist(), strict=True))
         if config.drawings:
-            losses["total"] += config.fsim_weight * (1 - losses["fsim"]) + config.tone_weight * losses["tone"]
+            losses["total"] += self._loss_of_drawings(compared).item()
         if config.judge == "likeness":
-            losses["likeness"] = likeness(structure, tone).item()
+            losses["likeness"] = likeness(*compared[:2]).item()
         return losses
 
     def _identity(self, material: Material) -> dict[str, Any]:

@@ -8,14 +8,18 @@ from torch.nn import functional as F
 
 from oneshot_sketch.backbone import FrozenInstructPix2Pix
 from oneshot_sketch.guidance import branch_weights, two_scale_guidance
+from oneshot_sketch.images import grey
 from oneshot_sketch.metrics.fsim import fsim
-from oneshot_sketch.metrics.tone import grey_levels
+from oneshot_sketch.metrics.tone import tone_distance
 
 TONE_WEIGHT = 0.3  # of a grey level against FSIM
 
 
-def compare(pictures: Tensor, sketches: Tensor, levels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """FSIM and tone distance at the sketches' size.
+def compare(pictures: Tensor, sketches: Tensor) -> Tensor:
+    """FSIM, tone distance and squared error of shading, all at the sketches' size.
+
+    Shading is grey in [0, 1] averaged over squares of a sixteenth of the shorter side: dark and light where they lie, whichever
+    lines make them.
 
     Squared error prefers soft shading to lines that a free hand put a few pixels beside the photo's; FSIM does not, and tells
     better how other photos will be drawn (docs/benchmarks.md).
@@ -23,14 +27,15 @@ def compare(pictures: Tensor, sketches: Tensor, levels: Tensor | None = None) ->
     Args:
         pictures: (B, 3, H, W) float32 in [-1, 1].
         sketches: (B, 3, h, w) float32 in [-1, 1], the artist's.
-        levels: (B, h·w) in [0, 1], `grey_levels` to take the tone distance to; default the sketches'.
 
     Returns:
-        Two of (B,) float32, differentiable.
+        (3, B) float32, differentiable.
     """
     pictures, sketches = resized(pictures, sketches.shape[-2:]), sketches.to(pictures)
-    levels = grey_levels(sketches) if levels is None else levels.to(pictures)
-    return fsim(pictures, sketches), (grey_levels(pictures) - levels).abs().mean(1)
+    side = max(1, min(sketches.shape[-2:]) // 16)
+    shades = [F.avg_pool2d(grey(images) / 2 + 0.5, side) for images in (pictures, sketches)]
+    shading = (shades[0] - shades[1]).square().mean((1, 2, 3))
+    return torch.stack([fsim(pictures, sketches), tone_distance(pictures, sketches), shading])
 
 
 def likeness(structure: Tensor, tone: Tensor) -> Tensor:

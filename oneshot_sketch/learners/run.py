@@ -167,7 +167,7 @@ def _learn_style(
 
     def report(state: LearningState) -> None:
         if trackers is not None:
-            values = {name: getattr(state, name) for name in ("reconstruction", "edit_cosine", "fsim", "tone")}
+            values = {name: getattr(state, name) for name in ("reconstruction", "edit_cosine", "fsim", "tone", "shading")}
             trackers.log({**values, "lr": state.learning_rate}, state.step)
         if launch.validation and launch.validation_steps and state.step % launch.validation_steps == 0:
             picture = launch.validation(state.instruction(), pairs)

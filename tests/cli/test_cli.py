@@ -108,14 +108,14 @@ def test_a_pair_whose_look_does_not_carry_over_is_told(desk: Path) -> None:
     assert warning(dict.fromkeys(TONES, -3.0) | {"ink": 4.0}).count("4.0 of 9 levels more ink") == 1  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("weights", [(0.0, 2.5), (1.5, 0.0), (0.0, 0.0)])
-def test_the_losses_of_drawings_have_weights(run: Command, desk: Path, weights: tuple[float, float]) -> None:
+@pytest.mark.parametrize("weights", [(0.0, 2.5, 0.0), (1.5, 0.0, 3.0), (0.0, 0.0, 0.0)])
+def test_the_losses_of_drawings_have_weights(run: Command, desk: Path, weights: tuple[float, float, float]) -> None:
     pair = ("--photo", desk / "photo.png", "--sketch", desk / "sketch.png")
-    given = ("--fsim-weight", weights[0], "--tone-weight", weights[1])
+    given = ("--fsim-weight", weights[0], "--tone-weight", weights[1], "--shading-weight", weights[2])
     learned = run("learn", *pair, "--output", desk / "pencil", "--steps", 1, *given)
     assert learned.code == 0, learned.err
     record = LearnedInstruction.from_pretrained(desk / "pencil").record
-    assert (record.config["fsim_weight"], record.config["tone_weight"]) == weights
+    assert tuple(record.config[f"{name}_weight"] for name in ("fsim", "tone", "shading")) == weights
     assert (record.config["drawings"] > 0) == any(weights)
 
 

@@ -32,7 +32,7 @@ def test_tensorboard_gets_all_losses_the_rate_and_pictures_style_by_style(
     learner.learn(pair, progress=False, callback=lambda state: seen.append(state.reconstruction))
     for style in styles:
         events = event_accumulator.EventAccumulator(str(tmp_path / "logs" / style)).Reload()
-        assert {"reconstruction", "edit_cosine", "fsim", "tone", "lr"} <= set(events.Tags()["scalars"])
+        assert {"reconstruction", "edit_cosine", "fsim", "tone", "shading", "lr"} <= set(events.Tags()["scalars"])
         assert [event.step for event in events.Scalars("reconstruction")] == [1, 2, 3, 4]
         assert [event.value for event in events.Scalars("reconstruction")] == pytest.approx(seen)
         first = CONFIG.learning_rate / CONFIG.warmup
