@@ -35,7 +35,9 @@ class InstructionLearnerConfig:
         augmentations: views of each pair (crops, flips), the first being the pair itself; encoded once.
         reconstruction_weight, edit_weight: λ_rec and λ_edit (Eq. 6).
         fsim_weight, tone_weight, shading_weight: λ_fsim, λ_tone and λ_shading, of the drawings' 1 − FSIM, tone distance and
-            squared error of shading (`likeness.py`).
+            squared error of shading (`likeness.py`). Where the start is the look, the tones aimed at are the mean of the artist's
+            and of what the start draws, which counts as one more pair. Shading helps hands much lighter than that start (60), and
+            costs others some of their tones.
         edit_pooling: rows averaged before the text projection.
         edit_clamp: cosine above which the edit loss is flat.
         ema_decay: of the averaged embedding that is judged and kept; 0 keeps the raw one.
@@ -72,9 +74,9 @@ class InstructionLearnerConfig:
     augmentations: int = 16
     reconstruction_weight: float = 4.0
     edit_weight: float = 0.1
-    fsim_weight: float = 12.0
+    fsim_weight: float = 20.0
     tone_weight: float = 8.0
-    shading_weight: float = 60.0
+    shading_weight: float = 0.0
     edit_pooling: Pooling = "ins"
     edit_clamp: float | None = None
     ema_decay: float = 0.9

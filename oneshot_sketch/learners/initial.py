@@ -20,12 +20,14 @@ OPENING = "artist sketch line drawing"
 
 @dataclass(frozen=True)
 class Start:
-    """(L, d) float32 rows, the text they encode, and the first and one past the last free row."""
+    """(L, d) float32 rows, the text they encode, the first and one past the last free row, and whether that text has the measured
+    look of the pairs."""
 
     rows: Tensor
     neutral: Tensor
     text: str
     ins: tuple[int, int]
+    measured: bool
 
     def with_free(self, free: Tensor) -> Tensor:
         """(L, d) rows of which the free ones are `free`."""
@@ -41,6 +43,7 @@ def starting_point(
     Args:
         photos, sketches: (N, 3, H, W) float32 in [-1, 1].
     """
+    measured = config.init == "describe" and backbone.knows_attributes
     text = initial_text(backbone, photos, sketches, config, progress)
     rows, neutral = backbone.encode_text([text, ""])
     length = len(rows)
@@ -51,7 +54,7 @@ def starting_point(
     if config.init == "noise":
         noise = torch.randn(rows[1 : 1 + free].shape, generator=torch.Generator().manual_seed(config.seed))
         rows[1 : 1 + free] = noise.to(rows) * neutral.std()
-    return Start(rows, neutral, text, ins)
+    return Start(rows, neutral, text, ins, measured)
 
 
 def initial_text(

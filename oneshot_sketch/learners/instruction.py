@@ -95,8 +95,8 @@ class InstructionLearner:
         """Minimise L = λ_rec L_rec + λ_edit L_edit (Eq. 6) + λ_fsim L_fsim + λ_tone L_tone + λ_shading L_shading over the free
         rows, and the companion if there is one.
 
-        The last three, ours, compare a drawing in one step with the artist's sketch: 1 − FSIM, the tone distance, and the squared
-        error of shading.
+        The last three, ours, compare a drawing in one step with the artist's sketch: 1 − FSIM, the tone distance (to tones first
+        averaged with what a measured start draws: n pairs count for n / (n + 1)), and the squared error of shading.
 
         Args:
             checkpoint: folder for the state of the run, or `NumberedStates`; if it holds one, the run goes on from there,
@@ -261,7 +261,7 @@ class InstructionLearner:
         backbone, rows = self.backbone, start.with_free(free).expand(len(draws.t), -1, -1)
         t, noise = draws.t.to(backbone.device), draws.noise.to(backbone.device)
         prediction = backbone.predict(noise, t, rows, drawable.z_photo[draws.view])
-        return compare(backbone.one_step(prediction), drawable.sketches[draws.view]).mean(1)
+        return compare(backbone.one_step(prediction), drawable.sketches[draws.view], drawable.levels[draws.view]).mean(1)
 
     def _loss_of_drawings(self, compared: Tensor) -> Tensor:
         structure, tone, shading = compared

@@ -10,12 +10,12 @@ from oneshot_sketch.backbone import FrozenInstructPix2Pix
 from oneshot_sketch.guidance import branch_weights, two_scale_guidance
 from oneshot_sketch.images import grey
 from oneshot_sketch.metrics.fsim import fsim
-from oneshot_sketch.metrics.tone import tone_distance
+from oneshot_sketch.metrics.tone import grey_levels
 
 TONE_WEIGHT = 0.3  # of a grey level against FSIM
 
 
-def compare(pictures: Tensor, sketches: Tensor) -> Tensor:
+def compare(pictures: Tensor, sketches: Tensor, levels: Tensor | None = None) -> Tensor:
     """FSIM, tone distance and squared error of shading, all at the sketches' size.
 
     Shading is grey in [0, 1] averaged over squares of a sixteenth of the shorter side: dark and light where they lie, whichever
@@ -27,6 +27,7 @@ def compare(pictures: Tensor, sketches: Tensor) -> Tensor:
     Args:
         pictures: (B, 3, H, W) float32 in [-1, 1].
         sketches: (B, 3, h, w) float32 in [-1, 1], the artist's.
+        levels: (B, h·w) in [0, 1], `grey_levels` to take the tone distance to; default the sketches'.
 
     Returns:
         (3, B) float32, differentiable.
@@ -35,7 +36,9 @@ def compare(pictures: Tensor, sketches: Tensor) -> Tensor:
     side = max(1, min(sketches.shape[-2:]) // 16)
     shades = [F.avg_pool2d(grey(images) / 2 + 0.5, side) for images in (pictures, sketches)]
     shading = (shades[0] - shades[1]).square().mean((1, 2, 3))
-    return torch.stack([fsim(pictures, sketches), tone_distance(pictures, sketches), shading])
+    levels = grey_levels(sketches) if levels is None else levels.to(pictures)
+    tone = (grey_levels(pictures) - levels).abs().mean(1)
+    return torch.stack([fsim(pictures, sketches), tone, shading])
 
 
 def likeness(structure: Tensor, tone: Tensor) -> Tensor:

@@ -9,6 +9,11 @@ from oneshot_sketch.metrics.accumulator import PerImage, needed
 from oneshot_sketch.metrics.checks import check_comparable
 
 
+def grey_levels(images: Tensor) -> Tensor:
+    """(B, 3, H, W) in [-1, 1] → (B, H·W) in [0, 1], from the darkest pixel's luma to the lightest's."""
+    return (grey(images) / 2 + 0.5).flatten(1).sort(dim=1).values
+
+
 def tone_distance(a: Tensor, b: Tensor) -> Tensor:
     """Earth mover's distance between two grey-level histograms: the Wasserstein-1 distance in one dimension.
 
@@ -25,8 +30,7 @@ def tone_distance(a: Tensor, b: Tensor) -> Tensor:
         InputError: batches that do not match.
     """
     check_comparable(a, b)
-    first, second = ((grey(image) / 2 + 0.5).flatten(1).sort(dim=1).values for image in (a, b))
-    return (first - second).abs().mean(1)
+    return (grey_levels(a) - grey_levels(b)).abs().mean(1)
 
 
 class ToneDistance(PerImage):

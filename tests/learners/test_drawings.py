@@ -21,6 +21,7 @@ from oneshot_sketch.learners.draws import draw_pictures
 from oneshot_sketch.learners.material import Drawable
 from oneshot_sketch.learners.shares import Shares
 from oneshot_sketch.metrics import fsim
+from oneshot_sketch.metrics.tone import grey_levels
 from oneshot_sketch.pair import PhotoSketchPair
 
 BRIEF = InstructionLearnerConfig(
@@ -64,7 +65,7 @@ def test_one_step_is_what_the_pipeline_draws_in_one(mini: FrozenInstructPix2Pix,
 def test_the_losses_are_fsim_wasserstein_distance_of_grey_levels_and_error_of_shading(
     mini: FrozenInstructPix2Pix, darkened: PhotoSketchPair
 ) -> None:
-    learner = InstructionLearner(mini, replace(BRIEF, augmentations=1))
+    learner = InstructionLearner(mini, replace(BRIEF, augmentations=1, init="text"))
     material, drawable, draws = prepared(learner, darkened)
     first, stop = material.start.ins
     structure, tone, shading = learner._compared(material.start.rows[first:stop], material.start, drawable, draws).tolist()
@@ -81,6 +82,26 @@ def test_the_losses_are_fsim_wasserstein_distance_of_grey_levels_and_error_of_sh
     assert tone == pytest.approx(sum(apart) / 3, rel=1e-4)
     squares = [uniform_filter(x.numpy(), size=(1, 1, 8, 8), mode="nearest")[:, :, 4::8, 4::8] for x in (ours, artists)]
     assert shading == pytest.approx(((squares[0] - squares[1]) ** 2).mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize("pairs", [1, 3])
+def test_the_tones_of_a_measured_start_count_as_one_more_pair(
+    mini: FrozenInstructPix2Pix, bundled: PhotoSketchPair, pairs: int
+) -> None:
+    learner = InstructionLearner(mini, replace(BRIEF, augmentations=3))
+    material = learner._encode([bundled] * pairs, progress=False)
+    assert material.drawable is not None
+    pipe = OneShotSketchPipeline.from_pretrained("mini")
+    pipe.set_progress_bar_config(disable=True)
+    begun = pipe(material.start.text, image=bundled.photo, generator=torch.Generator().manual_seed(0), output_type="pt").images
+    small = F.interpolate(begun, (128, 128), mode="bicubic", antialias=True).clamp(0, 1)
+    artists = (grey(material.drawable.sketches[0]) / 2 + 0.5).flatten().sort().values
+    expected = (grey(small).flatten().sort().values + pairs * artists) / (1 + pairs)
+    torch.testing.assert_close(material.drawable.levels[0], expected, atol=2e-3, rtol=0)
+
+    plain = InstructionLearner(mini, replace(BRIEF, init="text"))._encode([bundled], progress=False)
+    assert plain.drawable is not None
+    assert torch.equal(plain.drawable.levels, grey_levels(plain.drawable.sketches))
 
 
 def test_they_are_drawn_at_the_size_the_pipeline_draws(
