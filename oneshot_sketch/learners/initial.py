@@ -43,7 +43,6 @@ def starting_point(
     Args:
         photos, sketches: (N, 3, H, W) float32 in [-1, 1].
     """
-    measured = config.init == "describe" and backbone.knows_attributes
     text = initial_text(backbone, photos, sketches, config, progress)
     rows, neutral = backbone.encode_text([text, ""])
     length = len(rows)
@@ -54,15 +53,20 @@ def starting_point(
     if config.init == "noise":
         noise = torch.randn(rows[1 : 1 + free].shape, generator=torch.Generator().manual_seed(config.seed))
         rows[1 : 1 + free] = noise.to(rows) * neutral.std()
-    return Start(rows, neutral, text, ins, measured)
+    return Start(rows, neutral, text, ins, _measures(backbone, config))
 
 
 def initial_text(
     backbone: FrozenInstructPix2Pix, photos: Tensor, sketches: Tensor, config: InstructionLearnerConfig, progress: bool = True
 ) -> str:
-    if config.init == "describe" and backbone.knows_attributes:
+    if _measures(backbone, config):
         return f"{OPENING} {describe(typical(sketches, photos).mean(0))}"
     if config.init == "pez":
         clip = load_clip(config.pez_clip).to(backbone.device)
         return find_hard_prompt(clip, sketches[:1].to(backbone.device), HardPromptConfig(seed=config.seed), progress=progress)
     return config.text
+
+
+def _measures(backbone: FrozenInstructPix2Pix, config: InstructionLearnerConfig) -> bool:
+    """Whether the start is the measured look of the pairs."""
+    return config.init == "describe" and backbone.knows_attributes
