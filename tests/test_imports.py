@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
 
 import pytest
 
@@ -47,3 +52,20 @@ def test_importing_is_light_and_silent(module: str) -> None:
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True)
     assert not done.stderr
     assert not HEAVY & {name.partition(".")[0] for name in done.stdout.split()}
+
+
+def test_what_modules_import_comes_with_the_package() -> None:
+    """README's first command installs no extra, so an extra's package may be imported inside a function only."""
+    package = Path(oneshot_sketch.__file__).parent
+    project = tomllib.loads((package.parent / "pyproject.toml").read_text())["project"]
+    given = {re.split("[<>=]", line)[0].replace("_", "-") for line in project["dependencies"]}
+    given |= {"pyarrow", "pyyaml"}  # datasets and huggingface_hub stand on them
+    owners, astray = packages_distributions(), set()
+    for file in package.rglob("*.py"):
+        for node in ast.parse(file.read_text()).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"oneshot_sketch"}:
+                if not given & {owner.lower().replace("_", "-") for owner in owners[name]}:
+                    astray.add(f"{file.relative_to(package)}: {name}")
+    assert not astray
