@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from oneshot_sketch.errors import InputError
 
 benchmark = typer.Typer(help="Compare systems on pairs: one learned from, the others drawn and judged.", no_args_is_help=True)
 
@@ -22,7 +19,6 @@ def run(
     plugin: Annotated[Path | None, typer.Option(help="A Python file of yours that registers systems.")] = None,
 ) -> None:
     """Run a protocol, then write its report."""
-    _check_installed()
     from oneshot_sketch.benchmark import load_plugin, load_protocol
     from oneshot_sketch.benchmark.harness import run as run_protocol
 
@@ -38,12 +34,6 @@ def report(
     without_data: Annotated[bool, typer.Option(help="Leave the data's own pictures out, to publish the rest.")] = False,
 ) -> None:
     """Write table.md, table.csv, sheets/ and report.html."""
-    _check_installed()
     from oneshot_sketch.benchmark.report import report as write_report
 
     print(f"Look at {write_report(folder, without_data)}")
-
-
-def _check_installed() -> None:
-    if find_spec("torchmetrics") is None or find_spec("piq") is None:
-        raise InputError("the benchmark needs the metrics extra; install it with: pip install 'oneshot-sketch[metrics]'.")

@@ -37,25 +37,29 @@ class InceptionFeatures(Features):
         return self.network(pixels.to(self.device))[0]
 
 
-def _download() -> dict[str, Tensor]:
-    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
-
+def _torch_fidelity() -> Any:
     try:
-        return torch.hub.load_state_dict_from_url(URL_INCEPTION_V3, map_location="cpu", progress=False, weights_only=True)
+        from torch_fidelity import feature_extractor_inceptionv3
+    except ImportError:
+        raise InputError("Inception needs the package torch-fidelity; run pip install 'oneshot-sketch[metrics]'.") from None
+    return feature_extractor_inceptionv3
+
+
+def _download() -> dict[str, Tensor]:
+    url = _torch_fidelity().URL_INCEPTION_V3
+    try:
+        return torch.hub.load_state_dict_from_url(url, map_location="cpu", progress=False, weights_only=True)
     except (OSError, RuntimeError) as error:
-        raise InputError(
-            f"Inception's weights cannot be downloaded ({error}); give the path of {Path(URL_INCEPTION_V3).name}."
-        ) from error
+        raise InputError(f"Inception's weights cannot be downloaded ({error}); give the path of {Path(url).name}.") from error
 
 
 def _network(state: dict[str, Tensor], source: str | Path) -> Any:
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
+    network = _torch_fidelity().FeatureExtractorInceptionV3
     # torch-fidelity unpickles the file it is given; this one holds only the tensors just read.
     tensors = io.BytesIO()
     torch.save(state, tensors)
     tensors.seek(0)
     try:
-        return FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=tensors)
+        return network("inception-v3-compat", ["2048"], feature_extractor_weights_path=tensors)
     except RuntimeError as error:
         raise InputError(f"{source} does not hold torch-fidelity's Inception-v3; give that file.") from error

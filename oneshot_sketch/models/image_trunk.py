@@ -97,11 +97,9 @@ def _small(widths: Sequence[int], units: int) -> nn.Sequential:
 
 
 def _torchvision(backbone: str) -> tuple[nn.Sequential, int]:
-    try:
-        from torchvision.models import resnet50
-        from torchvision.models.vgg import cfgs, make_layers
-    except ImportError:
-        raise InputError(f"{backbone} needs torchvision; run pip install 'oneshot-sketch[metrics]'.") from None
+    from torchvision.models import resnet50
+    from torchvision.models.vgg import cfgs, make_layers
+
     if backbone == "vgg16":
         return make_layers(cfgs["D"]), 512  # its classifier, most of its weights, is never made
     stages = OrderedDict(resnet50(weights=None).named_children())

@@ -35,7 +35,9 @@ class Classifier:
         Raises:
             InputError: they are out of reach.
         """
-        weights: Any = _torchvision().models.get_model_weights(self.builder)["IMAGENET1K_V1"]
+        from torchvision import models
+
+        weights: Any = models.get_model_weights(self.builder)["IMAGENET1K_V1"]
         try:
             return weights.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError) as error:
@@ -48,8 +50,10 @@ class Classifier:
         Raises:
             InputError: they are those of another network.
         """
+        from torchvision import models
+
         with torch.device("meta"):
-            network: Any = _torchvision().models.get_model(self.builder, weights=None)
+            network: Any = models.get_model(self.builder, weights=None)
         own = {name.removeprefix("features."): value for name, value in state.items() if name.startswith("features.")}
         try:
             network.features.load_state_dict(own, assign=True)
@@ -206,11 +210,3 @@ def of_network(choices: Mapping[str, Choice], network: str) -> Choice:
     if network not in choices:
         raise InputError(f"there is no network {network!r} here; choose one of {', '.join(choices)}.")
     return choices[network]
-
-
-def _torchvision() -> Any:
-    try:
-        import torchvision
-    except ImportError:
-        raise InputError("networks of torchvision need that package; run pip install 'oneshot-sketch[metrics]'.") from None
-    return torchvision

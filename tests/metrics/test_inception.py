@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,9 @@ def test_refuses_what_it_cannot_use(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", offline)
     with pytest.raises(InputError, match="no route to host.*give the path of weights-inception-2015-12-05"):
         InceptionFeatures()
+
+
+def test_without_its_package_one_sentence_names_the_extra(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
+    with pytest.raises(InputError, match="oneshot-sketch\\[metrics\\]"):
+        InceptionFeatures(weights)
