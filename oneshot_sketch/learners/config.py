@@ -36,8 +36,8 @@ class InstructionLearnerConfig:
         reconstruction_weight, edit_weight: λ_rec and λ_edit (Eq. 6).
         fsim_weight, tone_weight, shading_weight: λ_fsim, λ_tone and λ_shading, of the drawings' 1 − FSIM, tone distance and
             squared error of shading (`likeness.py`). Where the start is the look, the tones aimed at are the mean of the artist's
-            and of what the start draws, which counts as one more pair. Shading (60, and FSIM 12) helps hands much lighter than
-            that start, and costs others some of their tones.
+            and of what the start draws, which counts as one more pair; shading is compared after the artist's sketch got them.
+            It (30, and FSIM 16) helps hands much lighter than that start, and costs others some of their tones.
         edit_pooling: rows averaged before the text projection.
         edit_clamp: cosine above which the edit loss is flat.
         ema_decay: of the averaged embedding that is judged and kept; 0 keeps the raw one.

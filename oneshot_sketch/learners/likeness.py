@@ -10,7 +10,7 @@ from oneshot_sketch.backbone import FrozenInstructPix2Pix
 from oneshot_sketch.guidance import branch_weights, two_scale_guidance
 from oneshot_sketch.images import grey
 from oneshot_sketch.metrics.fsim import fsim
-from oneshot_sketch.metrics.tone import grey_levels
+from oneshot_sketch.metrics.tone import grey_levels, with_levels
 
 TONE_WEIGHT = 0.3  # of a grey level against FSIM
 
@@ -19,7 +19,7 @@ def compare(pictures: Tensor, sketches: Tensor, levels: Tensor | None = None) ->
     """FSIM, tone distance and squared error of shading, all at the sketches' size.
 
     Shading is grey in [0, 1] averaged over squares of a sixteenth of the shorter side: dark and light where they lie, whichever
-    lines make them.
+    lines make them. It is compared with that of the sketch at the tones aimed for.
 
     Squared error prefers soft shading to lines that a free hand put a few pixels beside the photo's; FSIM does not, and tells
     better how other photos will be drawn (docs/benchmarks.md).
@@ -27,17 +27,21 @@ def compare(pictures: Tensor, sketches: Tensor, levels: Tensor | None = None) ->
     Args:
         pictures: (B, 3, H, W) float32 in [-1, 1].
         sketches: (B, 3, h, w) float32 in [-1, 1], the artist's.
-        levels: (B, h·w) in [0, 1], `grey_levels` to take the tone distance to; default the sketches'.
+        levels: (B, h·w) in [0, 1], `grey_levels` aimed for; default the sketches'.
 
     Returns:
         (3, B) float32, differentiable.
     """
     pictures, sketches = resized(pictures, sketches.shape[-2:]), sketches.to(pictures)
-    side = max(1, min(sketches.shape[-2:]) // 16)
-    shades = [F.avg_pool2d(grey(images) / 2 + 0.5, side) for images in (pictures, sketches)]
-    shading = (shades[0] - shades[1]).square().mean((1, 2, 3))
-    levels = grey_levels(sketches) if levels is None else levels.to(pictures)
+    aimed = grey(sketches) / 2 + 0.5
+    if levels is None:
+        levels = grey_levels(sketches)
+    else:
+        levels = levels.to(pictures)
+        aimed = with_levels(aimed, levels)
     tone = (grey_levels(pictures) - levels).abs().mean(1)
+    side = max(1, min(sketches.shape[-2:]) // 16)
+    shading = F.avg_pool2d(grey(pictures) / 2 + 0.5 - aimed, side).square().mean((1, 2, 3))
     return torch.stack([fsim(pictures, sketches), tone, shading])
 
 

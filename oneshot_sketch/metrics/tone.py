@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from oneshot_sketch.images import grey
 from oneshot_sketch.metrics.accumulator import PerImage, needed
@@ -12,6 +14,23 @@ from oneshot_sketch.metrics.checks import check_comparable
 def grey_levels(images: Tensor) -> Tensor:
     """(B, 3, H, W) in [-1, 1] → (B, H·W) in [0, 1], from the darkest pixel's luma to the lightest's."""
     return (grey(images) / 2 + 0.5).flatten(1).sort(dim=1).values
+
+
+def with_levels(image: Tensor, levels: Tensor) -> Tensor:
+    """Another picture's grey levels put where an image has its own, dark where it is dark (histogram matching).
+
+    Args:
+        image: (B, 1, H, W) in [0, 1].
+        levels: (B, H·W) ascending, as of `grey_levels`.
+
+    Returns:
+        (B, 1, H, W). Pixels that were equal stay so, at the mean of the levels that fall to them.
+    """
+    own = image.flatten(1)
+    ordered = own.sort(dim=1).values
+    first, past = (torch.searchsorted(ordered, own, right=right) for right in (False, True))
+    up_to = F.pad(levels.double().cumsum(1), (1, 0))
+    return ((up_to.gather(1, past) - up_to.gather(1, first)) / (past - first)).view_as(image).to(image)
 
 
 def tone_distance(a: Tensor, b: Tensor) -> Tensor:

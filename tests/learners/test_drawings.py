@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from scipy.ndimage import uniform_filter
 from scipy.stats import wasserstein_distance
+from skimage.exposure import match_histograms
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,6 +19,7 @@ from oneshot_sketch.cli.learning import bundled_pictures
 from oneshot_sketch.filters import dodge_and_burn
 from oneshot_sketch.images import grey, to_pil, to_tensor
 from oneshot_sketch.learners.draws import draw_pictures
+from oneshot_sketch.learners.likeness import compare
 from oneshot_sketch.learners.material import Drawable
 from oneshot_sketch.learners.shares import Shares
 from oneshot_sketch.metrics import fsim
@@ -82,6 +84,17 @@ def test_the_losses_are_fsim_wasserstein_distance_of_grey_levels_and_error_of_sh
     assert tone == pytest.approx(sum(apart) / 3, rel=1e-4)
     squares = [uniform_filter(x.numpy(), size=(1, 1, 8, 8), mode="nearest")[:, :, 4::8, 4::8] for x in (ours, artists)]
     assert shading == pytest.approx(((squares[0] - squares[1]) ** 2).mean(), rel=1e-4)
+
+
+def test_shading_is_that_of_the_sketch_at_the_tones_aimed_for() -> None:
+    pictures, sketches, others = torch.rand(3, 2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    _, tone, shading = compare(pictures, sketches, grey_levels(others))
+    drawn, artists, wanted = ((grey(x) / 2 + 0.5)[:, 0].numpy() for x in (pictures, sketches, others))
+    aimed = [match_histograms(a, w) for a, w in zip(artists, wanted, strict=True)]
+    for i in range(2):
+        assert tone[i].item() == pytest.approx(wasserstein_distance(drawn[i].ravel(), wanted[i].ravel()), rel=1e-4)
+        apart = uniform_filter(drawn[i] - aimed[i], size=4, mode="nearest")[2::4, 2::4]
+        assert shading[i].item() == pytest.approx((apart**2).mean(), rel=1e-3)
 
 
 @pytest.mark.parametrize("pairs", [1, 3])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from scipy.stats import wasserstein_distance
+from scipy.stats import rankdata, wasserstein_distance
+from skimage.exposure import match_histograms
 
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.images import grey
 from oneshot_sketch.metrics import tone_distance
+from oneshot_sketch.metrics.tone import grey_levels, with_levels
 
 
 def test_equals_scipy() -> None:
@@ -33,3 +35,17 @@ def test_does_not_care_where_tones_lie() -> None:
 def test_refuses_other_shapes() -> None:
     with pytest.raises(InputError, match="one shape"):
         tone_distance(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 20))
+
+
+def test_levels_of_another_picture_go_where_an_image_has_its_own() -> None:
+    generator = torch.Generator().manual_seed(0)
+    image, others = torch.rand(2, 1, 24, 16, generator=generator), torch.rand(2, 3, 24, 16, generator=generator) * 2 - 1
+    levels = grey_levels(others)
+    for one, given, row in zip(image, with_levels(image, levels), levels, strict=True):
+        theirs = match_histograms(one[0].numpy(), row.view(24, 16).numpy())
+        torch.testing.assert_close(given[0], torch.from_numpy(theirs).float(), atol=1e-6, rtol=0)
+    flat = (image * 4).round() / 4  # five greys
+    for one, given, row in zip(flat, with_levels(flat, levels), levels, strict=True):
+        ranks = (rankdata(one, method=method).astype(int) for method in ("min", "max"))
+        theirs = [row[first - 1 : last].mean().item() for first, last in zip(*ranks, strict=True)]
+        assert given.flatten().tolist() == pytest.approx(theirs, abs=1e-6)
