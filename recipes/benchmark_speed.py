@@ -47,6 +47,7 @@ from oneshot_sketch.backbone import MINI
 # what, backbone, side in pixels, draws a step or photos at once, turns
 CASES: dict[str, tuple[str, str, int, int, int]] = {
     "learn mini 128": ("learn", "mini", 128, 8, 9),
+    "learn mini, from pair to instruction": ("whole", "mini", 128, 1, 3),
     "learn full 256": ("learn", "full", 256, 4, 5),
     "learn full 512": ("learn", "full", 512, 1, 3),
     "checkpointing full 256": ("checkpointing", "full", 256, 4, 5),
@@ -95,7 +96,7 @@ def run(case: str, side: str) -> dict[str, Any]:
     pipe = backbone_of(backbone, pixels)
     pixel = np.random.default_rng(0).integers(0, 256, (pixels, pixels, 3), np.uint8)
     pair = PhotoSketchPair(Image.fromarray(pixel), Image.fromarray(pixel).convert("L"))
-    kinds = {"learn": Learning, "checkpointing": Checkpointing, "offloading": Offloading, "sketch": Sketching}
+    kinds = {"learn": Learning, "whole": Whole, "checkpointing": Checkpointing, "offloading": Offloading, "sketch": Sketching}
     match = kinds[what](pipe, pair, pixels, count)
     if side != "both":
         match.switch(side)
@@ -127,9 +128,9 @@ class Memory(threading.Thread):
 
 
 class Match:
-    """Ours and theirs, in turns; `share` is how much of a turn of ours stands against one of theirs."""
+    """Ours and theirs, in turns; the shares are how often what a turn does is counted."""
 
-    share = 1.0
+    share = their_share = 1.0
 
     def ours(self) -> None: ...
 
@@ -143,13 +144,13 @@ class Match:
         for _ in range(count):
             for name, act, times in (("ours", self.ours, found[0]), ("theirs", self.theirs, found[1])):
                 if side in ("both", name):
-                    times.append(seconds(act) * (self.share if name == "ours" else 1))
+                    times.append(seconds(act) * (self.share if name == "ours" else self.their_share))
         return found
 
     def tflop(self, act: Callable[[], None]) -> float:
         with FlopCounterMode(display=False) as counter:
             act()
-        return counter.get_total_flops() / 1e12 * (self.share if act == self.ours else 1)
+        return counter.get_total_flops() / 1e12 * (self.share if act == self.ours else self.their_share)
 
 
 class Learning(Match):
@@ -207,6 +208,26 @@ class Learning(Match):
         F.mse_loss(guided.float(), self.noise.float()).backward()
         self.adam.step()
         self.adam.zero_grad()
+
+
+class Whole(Match):
+    """Our default preset, from the pair to the instruction, against VISII's: a tenth of its thousand steps, counted ten times.
+
+    Theirs starts from a plain text, without the search for a hard prompt, and hardly judges its steps.
+    """
+
+    their_share = 10.0
+
+    def __init__(self, pipe: Any, pair: PhotoSketchPair, pixels: int, draws: int) -> None:
+        self.pair, self.frozen = pair, FrozenInstructPix2Pix.from_pretrained("mini")
+        config = InstructionLearnerConfig.preset("visii")
+        self.visii = replace(config, steps=config.steps // 10, init="text", grid=1, resolution=pixels)
+
+    def ours(self) -> None:
+        InstructionLearner(self.frozen).learn(self.pair, progress=False)
+
+    def theirs(self) -> None:
+        InstructionLearner(self.frozen, self.visii).learn(self.pair, progress=False)
 
 
 class Checkpointing(Learning):

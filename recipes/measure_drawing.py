@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
-import torch
 from sweep_learning import development
 
 from oneshot_sketch import (
@@ -29,10 +28,10 @@ from oneshot_sketch.atomic import replacing
 from oneshot_sketch.benchmark import load_protocol
 from oneshot_sketch.benchmark.measures import build_metric
 from oneshot_sketch.benchmark.protocol import with_paths
+from oneshot_sketch.benchmark.rivals.networks import drawn
 from oneshot_sketch.images import to_tensor
 
 METRICS = ("ssim", "lpips", "tone")
-BATCH = 8
 LEARNING: dict[str, dict[str, Any]] = {
     "learned": {},
     "rank 1": {"companion_rank": 1},
@@ -81,7 +80,7 @@ def main() -> None:
         pipe.scheduler = getattr(diffusers, SAMPLERS[sampler]).from_config(plain.config)
         judges = {key: build_metric(key, options) for key, options in metrics.items()}
         start = time.process_time()
-        sketches = [drawn(pipe, instruction, [o.photo for o in others], steps, scales) for instruction in learned]
+        sketches = [sketched(pipe, instruction, [o.photo for o in others], steps, scales) for instruction in learned]
         seconds = (time.process_time() - start) / len(exemplars) / len(others)
         for pictures in sketches:
             for judge in judges.values():
@@ -121,17 +120,12 @@ def learn(pipe: OneShotSketchPipeline, name: str, pair: Any, folder: Path) -> Le
     return LearnedInstruction.from_pretrained(folder)
 
 
-def drawn(
+def sketched(
     pipe: OneShotSketchPipeline, instruction: LearnedInstruction, photos: list[Any], steps: int, scales: tuple[float, float]
 ) -> list[Any]:
     pipe.load_instruction(instruction)
-    sketches: list[Any] = []
-    for start in range(0, len(photos), BATCH):
-        part = photos[start : start + BATCH]
-        seeds = [torch.Generator().manual_seed(start + i) for i in range(len(part))]
-        sketches += pipe(
-            image=part, num_inference_steps=steps, guidance_scale=scales[0], image_guidance_scale=scales[1], generator=seeds
-        ).images
+    text, image = scales
+    sketches = drawn(pipe, photos, seed=0, num_inference_steps=steps, guidance_scale=text, image_guidance_scale=image)
     pipe.unload_instruction()
     return sketches
 

@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 from scipy.stats import spearmanr
 from sweep_learning import development
@@ -24,6 +23,7 @@ from tqdm import tqdm
 from oneshot_sketch import FrozenInstructPix2Pix, InstructionLearner, LearnedInstruction, OneShotSketchPipeline
 from oneshot_sketch.atomic import replacing
 from oneshot_sketch.benchmark import load_protocol
+from oneshot_sketch.benchmark.rivals.networks import drawn
 from oneshot_sketch.cli.learning import bundled_pictures, look_drift
 from oneshot_sketch.images import list_images, open_image, to_tensor
 from oneshot_sketch.metrics import tone_distance
@@ -51,8 +51,8 @@ def main() -> None:
             if f"{part.title}: {number}" in rows:
                 continue
             instruction = learner.learn(pair, progress=False)
-            change = look_drift([pair], bundled, [drawn(pipe, instruction, [photo])[0] for photo in bundled])
-            ours = to_tensor(drawn(pipe, instruction, [other.photo for other in others]))
+            change = look_drift([pair], bundled, [sketched(pipe, instruction, [photo])[0] for photo in bundled])
+            ours = to_tensor(sketched(pipe, instruction, [other.photo for other in others]))
             tone = tone_distance(ours, to_tensor([other.sketch for other in others])).mean()
             rows[f"{part.title}: {number}"] = [float(np.abs(list(change.values())).mean()), float(tone)]
             with replacing(record) as file:
@@ -62,10 +62,10 @@ def main() -> None:
         print(f"{part.title}: drift {told} (quartiles); rank correlation with tone distance {spearmanr(drifts, tones)[0]:+.2f}")
 
 
-def drawn(pipe: OneShotSketchPipeline, instruction: LearnedInstruction, photos: list[Image.Image]) -> list[Image.Image]:
+def sketched(pipe: OneShotSketchPipeline, instruction: LearnedInstruction, photos: list[Image.Image]) -> list[Image.Image]:
     pipe.load_instruction(instruction, "drift")
     try:
-        return pipe(image=photos, generator=torch.Generator().manual_seed(0)).images
+        return drawn(pipe, photos, seed=0)
     finally:
         pipe.unload_instruction("drift")
 

@@ -14,7 +14,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from sweep_learning import METRICS, development
 from tqdm import tqdm
 
@@ -29,6 +28,7 @@ from oneshot_sketch.atomic import replacing
 from oneshot_sketch.benchmark import load_protocol
 from oneshot_sketch.benchmark.measures import build_metric
 from oneshot_sketch.benchmark.protocol import with_paths
+from oneshot_sketch.benchmark.rivals.networks import drawn
 from oneshot_sketch.images import to_tensor
 from oneshot_sketch.learners.material import SHOWN
 
@@ -97,7 +97,7 @@ def judged(
     pipe: OneShotSketchPipeline, instruction: LearnedInstruction, others: list[PhotoSketchPair], metrics: dict[str, Any]
 ) -> dict[str, float]:
     pipe.load_instruction(instruction, "curve")
-    sketches = pipe(image=[pair.photo for pair in others], generator=torch.Generator().manual_seed(0)).images
+    sketches = drawn(pipe, [pair.photo for pair in others], seed=0)
     pipe.unload_instruction("curve")
     scores = {}
     for key, options in metrics.items():
