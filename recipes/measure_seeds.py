@@ -15,16 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measure_transfer import LEARNED, MEASURES, TEXTS
 
 from oneshot_sketch.benchmark import load_protocol
 from oneshot_sketch.benchmark.harness import run
 from oneshot_sketch.benchmark.record import Record
 from oneshot_sketch.errors import InputError
 from oneshot_sketch.metrics import bootstrap_interval
-
-LEARNED = "learned instruction"
-TEXTS = ("InstructPix2Pix, best text", "InstructPix2Pix, best text by LPIPS")
-MEASURES = ("ssim", "lpips", "tone")
 
 
 def main() -> None:

@@ -14,7 +14,8 @@ from oneshot_sketch.benchmark.record import Job, Outcome, Record
 from oneshot_sketch.metrics import bootstrap_interval
 
 
-def test_differences_are_taken_photo_by_photo(tmp_path: Path) -> None:
+def test_differences_are_taken_photo_by_photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend("recipes")
     protocol = load_protocol("seeds")
     record, part, photos = Record(tmp_path, protocol), protocol.parts[0].title, [f"photo {i}" for i in range(6)]
     random, kept = np.random.default_rng(0), {}
