@@ -213,7 +213,8 @@ class Learning(Match):
 class Whole(Match):
     """Our default preset, from the pair to the instruction, against VISII's: a tenth of its thousand steps, counted ten times.
 
-    Theirs starts from a plain text, without the search for a hard prompt, and hardly judges its steps.
+    Theirs starts from a plain text, without the search for a hard prompt, and hardly judges its steps. What it does before the
+    first of them is counted ten times too, about 2 % of the whole.
     """
 
     their_share = 10.0
